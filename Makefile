@@ -1,0 +1,342 @@
+# presignd - build, test, install. `make help` lists the targets.
+#
+#   make CC=clang        another compiler            (build/clang)
+#   make SAN=1           ASan and UBSan              (build/san)
+#   make TSAN=1          ThreadSanitizer             (build/tsan)
+#   make WERROR=1        warnings are errors
+#   make B=DIR           another build folder
+#   make NODEPS=1        do not look for missing Debian packages
+#
+# Everything that asks an installed tool (pkg-config, the compiler) is expanded in recipes only:
+# on a bare machine tests/deps has installed it by then.
+
+VERSION := 0.1.0
+
+# ---- the program, in floor order: a file includes only what stands before it ---------------------
+
+SRCS := \
+    src/base/status.c src/base/str.c src/base/buf.c src/base/arena.c src/base/fault.c \
+    src/base/json_write.c src/base/json_read.c src/base/log.c src/base/metrics.c src/base/loop.c \
+    \
+    src/crypto/secret.c src/crypto/hash.c src/crypto/random.c src/crypto/encode.c \
+    src/crypto/date.c \
+    \
+    src/sign/endpoint.c src/sign/sigv4.c src/sign/post_packet.c src/sign/url_packet.c \
+    \
+    src/net/fetch.c \
+    \
+    src/creds/creds.c src/creds/cred_source.c src/creds/cred_json.c src/creds/cred_env.c \
+    src/creds/cred_container.c src/creds/cred_imds.c src/creds/cred_auto.c src/creds/cred_store.c \
+    \
+    src/auth/jwk.c src/auth/keyset.c src/auth/token.c src/auth/claims.c src/auth/token_cache.c \
+    src/auth/key_source.c src/auth/keyring.c src/auth/mint.c \
+    \
+    src/rules/content_type.c src/rules/filename.c src/rules/template.c src/rules/profile.c \
+    src/rules/decide.c \
+    \
+    src/ledger/ledger.c src/ledger/ledger_none.c \
+    \
+    src/http/gate.c src/http/route.c src/http/cors.c src/http/problem.c src/http/request.c \
+    src/http/exposition.c src/http/access_log.c src/http/server.c \
+    \
+    src/api/api.c src/api/json_wish.c src/api/grant.c src/api/packet_json.c src/api/uploads.c \
+    src/api/presign.c src/api/probes.c \
+    \
+    src/config.c \
+    \
+    src/cmd/serve.c src/cmd/check.c src/cmd/token.c src/cmd/health.c src/cmd/version.c \
+    src/cmd/dev.c \
+    \
+    src/main.c
+
+FLOORS := base crypto sign net creds auth rules ledger http api app
+LIBS := libmicrohttpd jansson libjwt uuid libcurl openssl libutf8proc
+
+PRESENT := $(wildcard $(SRCS))
+
+# ---- variant and flags ---------------------------------------------------------------------------
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifneq ($(and $(SAN),$(TSAN)),)
+$(error SAN=1 and TSAN=1 exclude each other)
+endif
+
+empty :=
+space := $(empty) $(empty)
+VARIANT := $(subst $(space),-,$(strip $(filter-out gcc cc,$(notdir $(firstword $(CC)))) \
+             $(if $(SAN),san) $(if $(TSAN),tsan)))
+B ?= build$(if $(VARIANT),/$(VARIANT))
+BIN := $(B)/presignd
+
+ifneq ($(SAN),)
+MODE := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+else ifneq ($(TSAN),)
+MODE := -O1 -fno-omit-frame-pointer -fsanitize=thread
+else
+MODE := -O2 -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+endif
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+    -Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef -Wvla -Wformat=2 \
+    -Wimplicit-fallthrough -Wnull-dereference $(if $(WERROR),-Werror)
+HARDEN := -fstack-protector-strong -fPIE \
+    $(if $(filter x86_64,$(shell uname -m)),-fstack-clash-protection -fcf-protection)
+
+CPPFLAGS += -D_GNU_SOURCE -Iinclude
+CFLAGS ?= -g
+BASE_FLAGS = -std=gnu11 $(WARN) $(HARDEN) $(CPPFLAGS)
+ALL_CFLAGS = $(BASE_FLAGS) $(MODE) $(CFLAGS)
+ALL_LDFLAGS = $(MODE) $(HARDEN) -pie -pthread -Wl,-z,relro,-z,now,--as-needed $(LDFLAGS)
+TEST_FLAGS := -Itests/unit -Itests/oom
+
+# Asked once, when the first recipe needs the answer.
+PC_CFLAGS = $(eval PC_CFLAGS := $(call pc,--cflags))$(PC_CFLAGS)
+PC_LIBS = $(eval PC_LIBS := $(call pc,--libs))$(PC_LIBS)
+pc = $(or $(shell pkg-config $1 $(LIBS) && echo ' '),$(error pkg-config does not know all of $(LIBS)))
+
+BUILD_ID = $(or $(shell git rev-parse --short HEAD 2>/dev/null),release)
+$(B)/src/cmd/version.o: CPPFLAGS += -DPRESIGND_VERSION='"$(VERSION)"' \
+    -DPRESIGND_BUILD='"$(BUILD_ID)"'
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all run demo check check-programs bench fuzz fuzz-programs lint install deps clean help \
+    FORCE
+Q := $(if $(V),,@)
+
+# Until the root of the program exists, its archives.
+all: $(if $(wildcard src/main.c),$(BIN),$(call upto,app))
+
+# ---- packages ------------------------------------------------------------------------------------
+
+# Each group is looked at once per call; sub-makes are told that it was.
+DEPS ?= build test demo bench lint
+deps:
+	$(Q)tests/deps $(DEPS)
+deps-%: FORCE
+	$(if $(NODEPS),,$(Q)tests/deps $*)
+FORCE:
+SUBMAKE = +$(Q)$(MAKE) --no-print-directory NODEPS=1
+
+# ---- objects, one archive per floor, the program -------------------------------------------------
+
+floor_of = $(if $(filter src/config.c src/main.c src/cmd/%,$1),app,$(word 2,$(subst /, ,$1)))
+floor_srcs = $(foreach s,$(filter-out src/main.c,$(PRESENT)),$(if $(filter $1,$(call floor_of,$s)),$s))
+# Archives up to and including a floor, the highest first, as the linker wants them.
+upto = $(if $(filter $1,$(FLOORS)),$(call upto_,$1,$(FLOORS)),$(error no floor "$1" ($2)))
+upto_ = $(if $(filter-out $(firstword $2),$1),$(call upto_,$1,$(wordlist 2,99,$2))) \
+    $(B)/lib/$(firstword $2).a
+
+# Changes when the flags do, so that objects follow.
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(subst ','\'',$(CC) $(ALL_CFLAGS))' | cmp -s - $@ || \
+	    echo '$(subst ','\'',$(CC) $(ALL_CFLAGS))' >$@
+
+$(B)/%.o: %.c $(B)/flags | deps-build
+	@mkdir -p $(@D)
+	@echo "CC $<"
+	$(Q)$(CC) $(ALL_CFLAGS) $(PC_CFLAGS) -MMD -MP -c -o $@ $<
+
+define floor_rule
+$(B)/lib/$1.a: $(patsubst %.c,$(B)/%.o,$(call floor_srcs,$1)) | deps-build
+	@mkdir -p $$(@D)
+	@echo "AR $$@"
+	$$(Q)rm -f $$@ && ar rcs $$@ $$(filter %.o,$$^)
+endef
+$(foreach f,$(FLOORS),$(eval $(call floor_rule,$f)))
+
+$(BIN): $(B)/src/main.o $(call upto,app)
+	@echo "LD $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PC_LIBS)
+
+# ---- test programs -------------------------------------------------------------------------------
+
+# A test of module m links the floors up to m's own; a first line like "/* floor: auth" overrides
+# that, and a test of no module gets them all.
+UNIT_SRCS := $(wildcard tests/unit/test_*.c)
+FUZZ_SRCS := $(wildcard tests/fuzz/fuzz_*.c)
+ifneq ($(UNIT_SRCS)$(FUZZ_SRCS),)
+MARKS := $(shell sed -sn '1s|^/\* floor: \([a-z]*\).*|\1|;t name;b;:name;F;p' \
+             $(UNIT_SRCS) $(FUZZ_SRCS) | paste -sd' \n' | sed 's|.*/\(.*\)\.c |\1:|')
+WITH_OOM := $(shell grep -l '^\#include "oom.h"' $(UNIT_SRCS))
+endif
+
+module_floor = $(call floor_of,$(firstword $(filter %/$1.c,$(SRCS))))
+test_floor = $(or $(patsubst $1:%,%,$(filter $1:%,$(MARKS))),$(strip \
+    $(call module_floor,$(patsubst test_%,%,$(patsubst fuzz_%,%,$1)))),app)
+
+UNIT_BINS := $(UNIT_SRCS:tests/unit/%.c=$(B)/tests/%)
+REPLAY_BINS := $(FUZZ_SRCS:tests/fuzz/fuzz_%.c=$(B)/tests/replay_%)
+
+$(B)/tests/unit/%.o $(B)/tests/oom/%.o: CPPFLAGS += $(TEST_FLAGS)
+$(B)/tests/oom/%.o: MODE := -O2
+$(UNIT_SRCS:%.c=$(B)/%.o): | deps-test
+
+define unit_rule
+$(B)/tests/$1: $(B)/tests/unit/$1.o $(if $(filter %/$1.c,$(WITH_OOM)),$(B)/tests/oom/oom.o) \
+    $(call upto,$(call test_floor,$1),tests/unit/$1.c)
+	@echo "LD $$@"
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(PC_LIBS) -lcmocka
+endef
+$(foreach t,$(notdir $(UNIT_SRCS:.c=)),$(eval $(call unit_rule,$t)))
+
+# Replays files through a fuzz target with any compiler.
+define replay_rule
+$(B)/tests/replay_$1: $(B)/tests/fuzz/fuzz_$1.o $(B)/tests/fuzz/replay.o \
+    $(call upto,$(call test_floor,fuzz_$1),tests/fuzz/fuzz_$1.c)
+	@echo "LD $$@"
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(PC_LIBS)
+endef
+$(foreach t,$(FUZZ_SRCS:tests/fuzz/fuzz_%.c=%),$(eval $(call replay_rule,$t)))
+
+check-programs: all $(UNIT_BINS) $(REPLAY_BINS)
+
+# make test-str builds and runs one unit test.
+test-%: $(B)/tests/test_%
+	$(Q)$<
+
+# ---- fuzzing (clang) -----------------------------------------------------------------------------
+
+F ?= build/fuzz
+FUZZ_FLAGS := -std=gnu11 -g -O1 -fno-omit-frame-pointer -D_GNU_SOURCE -Iinclude \
+    -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FUZZ_BINS := $(FUZZ_SRCS:tests/fuzz/%.c=$(F)/%)
+FUZZ_SECONDS ?= 600
+
+$(F)/%.o: %.c | deps-build deps-test
+	@mkdir -p $(@D)
+	@echo "CC $< (fuzz)"
+	$(Q)clang $(FUZZ_FLAGS) $(PC_CFLAGS) -MMD -MP -c -o $@ $<
+
+fuzz_objs = $(foreach a,$(call upto,$1,$2),$(patsubst %.c,$(F)/%.o,$(call floor_srcs,$(basename $(notdir $a)))))
+define fuzz_rule
+$(F)/$1: $(F)/tests/fuzz/$1.o $(call fuzz_objs,$(call test_floor,$1),tests/fuzz/$1.c)
+	@echo "LD $$@"
+	$$(Q)clang -g -fsanitize=fuzzer,address,undefined -o $$@ $$^ $$(PC_LIBS)
+endef
+$(foreach t,$(notdir $(FUZZ_SRCS:.c=)),$(eval $(call fuzz_rule,$t)))
+
+fuzz-programs: $(FUZZ_BINS)
+
+fuzz: deps-build deps-test
+	$(SUBMAKE) fuzz-programs
+	$(Q)tests/run --fuzz-only --fuzz $(F) --fuzz-seconds $(FUZZ_SECONDS) \
+	    $(if $(FUZZ),--only $(FUZZ))
+
+# ---- running -------------------------------------------------------------------------------------
+
+run: all
+	$(Q)$(BIN) serve --dev
+
+demo: deps-build deps-demo
+	$(SUBMAKE) all
+	$(Q)PRESIGND_BIN=$(BIN) tests/demo
+
+bench: deps-build deps-bench
+	$(SUBMAKE) all
+	$(Q)PRESIGND_BIN=$(BIN) tests/bench/run
+
+# Programs first, with the compiler that tests/deps may just have installed. The live seconds of
+# fuzzing belong to the plain variant: a fuzz target has ASan and UBSan of its own.
+CHECK_FUZZ_SECONDS ?= 3
+check: deps-build deps-test
+	$(SUBMAKE) check-programs
+	+$(Q)$(if $(VARIANT),,if command -v clang >/dev/null; then \
+	    $(MAKE) --no-print-directory NODEPS=1 fuzz-programs; fi)
+	$(Q)tests/run --build $(B) $(if $(VARIANT),,--fuzz $(F) --fuzz-seconds $(CHECK_FUZZ_SECONDS)) \
+	    $(if $(SAN),--san) $(if $(TSAN),--tsan) $(if $(LABEL),--label $(LABEL))
+
+# ---- install -------------------------------------------------------------------------------------
+
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+install: all
+	install -D -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin/presignd
+	install -D -m 0644 config/presignd.schema.json \
+	    $(DESTDIR)$(PREFIX)/share/presignd/presignd.schema.json
+	install -D -m 0644 config/presignd.json $(DESTDIR)$(PREFIX)/share/presignd/presignd.json
+	test -e $(DESTDIR)$(SYSCONFDIR)/presignd/presignd.json || \
+	    install -D -m 0644 config/presignd.json $(DESTDIR)$(SYSCONFDIR)/presignd/presignd.json
+
+# ---- lint ----------------------------------------------------------------------------------------
+
+LINTS := lint-format lint-text lint-headers lint-gcc lint-clang lint-tidy lint-cppcheck lint-shell
+.PHONY: $(LINTS)
+HDRS := $(wildcard include/presignd/*.h)
+OUR_C := $(PRESENT) $(HDRS) $(wildcard tests/unit/*.[ch] tests/oom/*.[ch] tests/fuzz/*.[ch])
+
+lint: deps-build deps-test deps-lint
+	$(SUBMAKE) -k $(LINTS)
+	@echo "lint: clean"
+
+# One version decides how code is laid out; others differ in small ways.
+lint-format:
+	$(Q)if clang-format --version | grep -q 'version 14\.'; then \
+	    clang-format --dry-run -Werror $(OUR_C); \
+	else echo "lint-format: only clang-format 14 (Debian 12) is asked"; fi
+
+lint-text:
+	$(Q)tests/check-floors $(SRCS)
+	$(Q)tests/check-size
+	$(Q)tests/check-banned
+
+lint-headers:
+	$(Q)bad=0; for cc in gcc clang; do for h in $(HDRS:include/%=%); do \
+	    echo "#include \"$$h\"" | $$cc $(BASE_FLAGS) -Werror $(PC_CFLAGS) -x c -fsyntax-only - || \
+	        { echo "lint-headers: $$h does not stand alone ($$cc)"; bad=1; }; \
+	done; done; exit $$bad
+
+lint-gcc:
+	$(SUBMAKE) CC=gcc WERROR=1 B=build/lint-gcc check-programs
+lint-clang:
+	$(SUBMAKE) CC=clang WERROR=1 B=build/lint-clang check-programs
+
+TIDIED := $(PRESENT:%.c=build/tidy/%.ok)
+lint-tidy: $(TIDIED)
+build/tidy/%.ok: %.c .clang-tidy $(HDRS)
+	@mkdir -p $(@D)
+	@echo "TIDY $<"
+	$(Q)clang-tidy --quiet $< -- -std=gnu11 $(CPPFLAGS) $(PC_CFLAGS) 2>$@.err || \
+	    { cat $@.err; exit 1; }
+	$(Q)touch $@
+
+lint-cppcheck:
+	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
+	    --suppress=missingIncludeSystem --suppress=unknownMacro --error-exitcode=1 \
+	    -D_GNU_SOURCE -D__linux__ -Iinclude $(PRESENT)
+
+SHELL_SCRIPTS := $(shell grep -lsE -m1 '^\#! */.*[/ ](ba)?sh( |$$)' .ci/* tests/* tests/*/* docker/* \
+                     systemd/*)
+lint-shell:
+	$(Q)shellcheck -x $(SHELL_SCRIPTS)
+
+# ---- the rest ------------------------------------------------------------------------------------
+
+compile_commands.json: FORCE | deps-build
+	@{ sep='['; for f in $(PRESENT) $(UNIT_SRCS) $(FUZZ_SRCS); do \
+	    printf '%s\n{"directory":"%s","file":"%s","command":"%s"}' "$$sep" '$(CURDIR)' "$$f" \
+	        '$(CC) $(BASE_FLAGS) $(TEST_FLAGS) $(PC_CFLAGS) -c '"$$f"; sep=','; \
+	done; printf '\n]\n'; } >$@
+	@echo "GEN $@"
+
+clean:
+	rm -rf build compile_commands.json
+
+help:
+	@echo 'make                 build build/presignd'
+	@echo 'make run             start it with no configuration; prints a token and a curl line'
+	@echo 'make demo            a real S3, a packet, an upload, three refusals'
+	@echo 'make check           all tests (SAN=1, TSAN=1: with sanitizers)'
+	@echo 'make test-NAME       one unit test (tests/unit/test_NAME.c)'
+	@echo 'make lint            format, floors, sizes, both compilers, analysers'
+	@echo 'make fuzz            each fuzz target for FUZZ_SECONDS=600 (FUZZ=NAME: one)'
+	@echo 'make bench           figures against nginx and Node'
+	@echo 'make install         DESTDIR= PREFIX=/usr/local SYSCONFDIR=/etc'
+	@echo 'make deps            Debian packages (DEPS="build test demo bench lint")'
+	@echo 'make compile_commands.json | clean'
+
+-include $(shell find $(B) $(F) -name '*.d' 2>/dev/null)

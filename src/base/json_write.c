@@ -1,0 +1,268 @@
+/*
+ * json_write - an append-only JSON writer.
+ *
+ * Answers are nearly all base64, hex and ASCII names, so text is copied in runs: eight bytes are
+ * looked at together, and only a byte that must be escaped or belongs to a multi-byte character is
+ * looked at alone.
+ */
+#include "presignd/json_write.h"
+
+#include <string.h>
+
+enum { INDENT = 2, MICROS_PER_MS = 1000, MS_PER_S = 1000 };
+
+/* What stands after the backslash; 'u' for the long form, 1 for a byte of a multi-byte character,
+   0 for a byte that stands for itself. RFC 8259 section 7. */
+/* clang-format off */
+#define FOUR(v)    (v), (v), (v), (v)
+#define SIXTEEN(v) FOUR(v), FOUR(v), FOUR(v), FOUR(v)
+static const char escapes[256] = {
+    'u', 'u', 'u', 'u', 'u', 'u', 'u', 'u', 'b', 't', 'n', 'u', 'f', 'r', 'u', 'u',
+    SIXTEEN('u'),
+    0, 0, '"', 0, FOUR(0), FOUR(0), FOUR(0),                   SIXTEEN(0),
+    SIXTEEN(0),   FOUR(0), FOUR(0), FOUR(0), '\\', 0, 0, 0,
+    SIXTEEN(0),   FOUR(0), FOUR(0), FOUR(0), 0, 0, 0, 'u',
+    SIXTEEN(1),   SIXTEEN(1), SIXTEEN(1), SIXTEEN(1),
+    SIXTEEN(1),   SIXTEEN(1), SIXTEEN(1), SIXTEEN(1),
+};
+/* clang-format on */
+
+#define EACH_BYTE(v) (UINT64_C(0x0101010101010101) * (v))
+
+/* No byte of the eight is a control, a quote, a backslash, DEL or outside ASCII. */
+static bool eight_plain(const char *p)
+{
+    uint64_t x;
+    memcpy(&x, p, sizeof(x));
+    /* Each term sets the high bit of the bytes it is about. Borrows and carries leave only bytes
+       that are flagged themselves, so a byte is never missed, and a neighbour flagged by mistake
+       has a real one in the same eight. */
+    uint64_t quote = (x ^ EACH_BYTE('"')) - EACH_BYTE(1);
+    uint64_t backslash = (x ^ EACH_BYTE('\\')) - EACH_BYTE(1);
+    uint64_t flags = x | (x - EACH_BYTE(0x20)) | (x + EACH_BYTE(1)) | quote | backslash;
+    return (flags & EACH_BYTE(0x80)) == 0;
+}
+
+/* Where the first byte at or after `at` is that cannot simply be copied. */
+static size_t plain_until(struct str s, size_t at)
+{
+    while (s.len - at >= sizeof(uint64_t) && eight_plain(s.ptr + at))
+        at += sizeof(uint64_t);
+    while (at < s.len && escapes[(unsigned char)s.ptr[at]] == 0)
+        at++;
+    return at;
+}
+
+static void write_escape(struct buf *out, char c, char how)
+{
+    static const char hex[] = "0123456789abcdef";
+    buf_char(out, '\\');
+    buf_char(out, how);
+    if (how == 'u') {
+        buf_lit(out, "00");
+        buf_char(out, hex[(unsigned char)c >> 4]);
+        buf_char(out, hex[c & 0x0f]);
+    }
+}
+
+/* Writes the one character at `at`; returns how many bytes of the input it was. */
+static size_t write_special(struct buf *out, struct str s, size_t at)
+{
+    char how = escapes[(unsigned char)s.ptr[at]];
+    if (how != 1) {
+        write_escape(out, s.ptr[at], how);
+        return 1;
+    }
+    size_t n = str_utf8_at(s, at);
+    if (n == 0) {
+        buf_lit(out, "\xef\xbf\xbd");
+        return 1;
+    }
+    buf_str(out, str_slice(s, at, at + n));
+    return n;
+}
+
+void jw_escape(struct buf *out, struct str value)
+{
+    size_t at = 0;
+    while (at < value.len) {
+        size_t end = plain_until(value, at);
+        buf_str(out, str_slice(value, at, end));
+        at = end < value.len ? end + write_special(out, value, end) : end;
+    }
+}
+
+static void quoted(struct buf *out, struct str value)
+{
+    buf_char(out, '"');
+    jw_escape(out, value);
+    buf_char(out, '"');
+}
+
+static void new_line(const struct jw *j)
+{
+    buf_char(j->out, '\n');
+    for (int i = 0; i < j->depth * INDENT; i++)
+        buf_char(j->out, ' ');
+}
+
+/* What the value about to be written stands in: '}' , ']' or 0 at the top. */
+static char inside(const struct jw *j)
+{
+    return j->depth > 0 ? j->closers[j->depth - 1] : '\0';
+}
+
+/* Everything that stands before a value or its key; false when it may not stand there. */
+static bool begin(struct jw *j, char place)
+{
+    if (inside(j) != place || (j->depth == 0 && j->comma))
+        j->broken = true;
+    if (j->broken)
+        return false;
+    if (j->comma)
+        buf_char(j->out, ',');
+    if (j->pretty && j->depth > 0)
+        new_line(j);
+    j->comma = true;
+    return true;
+}
+
+static bool begin_pair(struct jw *j, struct str key)
+{
+    if (!begin(j, '}'))
+        return false;
+    quoted(j->out, key);
+    buf_char(j->out, ':');
+    if (j->pretty)
+        buf_char(j->out, ' ');
+    return true;
+}
+
+/* Keys are literals: copied as they are, so one that needs an escape is our own mistake. */
+static bool begin_key(struct jw *j, const char *key)
+{
+    struct str name = str_from(key);
+    assert(plain_until(name, 0) == name.len);
+    if (!begin(j, '}'))
+        return false;
+    buf_char(j->out, '"');
+    buf_str(j->out, name);
+    buf_str(j->out, j->pretty ? STR("\": ") : STR("\":"));
+    return true;
+}
+
+static void open_here(struct jw *j, char bracket)
+{
+    assert(bracket == '{' || bracket == '[');
+    if (j->depth == JW_DEPTH_MAX) {
+        j->broken = true;
+        return;
+    }
+    buf_char(j->out, bracket);
+    j->closers[j->depth++] = bracket == '{' ? '}' : ']';
+    j->comma = false;
+}
+
+void jw_open(struct jw *j, char bracket)
+{
+    if (begin(j, j->depth > 0 ? ']' : '\0'))
+        open_here(j, bracket);
+}
+
+void jw_open_key(struct jw *j, const char *key, char bracket)
+{
+    if (begin_key(j, key))
+        open_here(j, bracket);
+}
+
+void jw_open_pair(struct jw *j, struct str key, char bracket)
+{
+    if (begin_pair(j, key))
+        open_here(j, bracket);
+}
+
+void jw_close(struct jw *j)
+{
+    if (j->depth == 0)
+        j->broken = true;
+    if (j->broken)
+        return;
+    j->depth--;
+    if (j->pretty && j->comma)
+        new_line(j);
+    buf_char(j->out, j->closers[j->depth]);
+    j->comma = true;
+}
+
+void jw_str(struct jw *j, const char *key, struct str value)
+{
+    if (begin_key(j, key))
+        quoted(j->out, value);
+}
+
+void jw_int(struct jw *j, const char *key, int64_t value)
+{
+    if (begin_key(j, key))
+        buf_int(j->out, value);
+}
+
+void jw_bool(struct jw *j, const char *key, bool value)
+{
+    if (begin_key(j, key))
+        buf_str(j->out, value ? STR("true") : STR("false"));
+}
+
+void jw_null(struct jw *j, const char *key)
+{
+    if (begin_key(j, key))
+        buf_lit(j->out, "null");
+}
+
+void jw_pair(struct jw *j, struct str key, struct str value)
+{
+    if (begin_pair(j, key))
+        quoted(j->out, value);
+}
+
+void jw_pair_int(struct jw *j, struct str key, int64_t value)
+{
+    if (begin_pair(j, key))
+        buf_int(j->out, value);
+}
+
+void jw_raw(struct jw *j, const char *key, struct str json)
+{
+    if (json.len == 0)
+        j->broken = true;
+    if (begin_key(j, key))
+        buf_str(j->out, json);
+}
+
+void jw_micros_as_s(struct jw *j, const char *key, int64_t micros)
+{
+    int64_t ms = MAX_OF(micros, 0) / MICROS_PER_MS;
+    if (!begin_key(j, key))
+        return;
+    buf_int(j->out, ms / MS_PER_S);
+    buf_char(j->out, '.');
+    buf_int_padded(j->out, ms % MS_PER_S, 3);
+}
+
+void jw_item_str(struct jw *j, struct str value)
+{
+    if (begin(j, ']'))
+        quoted(j->out, value);
+}
+
+void jw_item_int(struct jw *j, int64_t value)
+{
+    if (begin(j, ']'))
+        buf_int(j->out, value);
+}
+
+enum status jw_end(const struct jw *j)
+{
+    if (j->broken || j->depth > 0 || !j->comma)
+        return ST_INTERNAL;
+    return buf_check(j->out);
+}

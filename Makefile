@@ -15,7 +15,7 @@ VERSION := 0.1.0
 # ---- the program, in floor order: a file includes only what stands before it ---------------------
 
 SRCS := \
-    src/base/status.c src/base/str.c src/base/buf.c src/base/arena.c src/base/fault.c \
+    src/base/str.c src/base/status.c src/base/buf.c src/base/arena.c src/base/fault.c \
     src/base/json_write.c src/base/json_read.c src/base/log.c src/base/metrics.c src/base/loop.c \
     \
     src/crypto/secret.c src/crypto/hash.c src/crypto/random.c src/crypto/encode.c \
@@ -28,8 +28,8 @@ SRCS := \
     src/creds/creds.c src/creds/cred_source.c src/creds/cred_json.c src/creds/cred_env.c \
     src/creds/cred_container.c src/creds/cred_imds.c src/creds/cred_auto.c src/creds/cred_store.c \
     \
-    src/auth/jwk.c src/auth/keyset.c src/auth/token.c src/auth/claims.c src/auth/token_cache.c \
-    src/auth/key_source.c src/auth/keyring.c src/auth/mint.c \
+    src/auth/jwk.c src/auth/keyset.c src/auth/token.c src/auth/claims.c src/auth/keyring.c \
+    src/auth/token_cache.c src/auth/key_source.c src/auth/mint.c \
     \
     src/rules/content_type.c src/rules/filename.c src/rules/template.c src/rules/profile.c \
     src/rules/decide.c \
@@ -103,12 +103,9 @@ $(B)/src/cmd/version.o: CPPFLAGS += -DPRESIGND_VERSION='"$(VERSION)"' \
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all run demo check check-programs bench fuzz fuzz-programs lint install deps clean help \
+.PHONY: all run demo check check-programs bench fuzz fuzz-programs lint format install deps clean help \
     FORCE
 Q := $(if $(V),,@)
-
-# Until the root of the program exists, its archives.
-all: $(if $(wildcard src/main.c),$(BIN),$(call upto,app))
 
 # ---- packages ------------------------------------------------------------------------------------
 
@@ -153,6 +150,9 @@ $(BIN): $(B)/src/main.o $(call upto,app)
 	@echo "LD $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PC_LIBS)
 
+# Until the root of the program exists, its archives.
+all: $(if $(wildcard src/main.c),$(BIN),$(call upto,app))
+
 # ---- test programs -------------------------------------------------------------------------------
 
 # A test of module m links the floors up to m's own; a first line like "/* floor: auth" overrides
@@ -194,6 +194,7 @@ endef
 $(foreach t,$(FUZZ_SRCS:tests/fuzz/fuzz_%.c=%),$(eval $(call replay_rule,$t)))
 
 check-programs: all $(UNIT_BINS) $(REPLAY_BINS)
+	@:
 
 # make test-str builds and runs one unit test.
 test-%: $(B)/tests/test_%
@@ -221,6 +222,7 @@ endef
 $(foreach t,$(notdir $(FUZZ_SRCS:.c=)),$(eval $(call fuzz_rule,$t)))
 
 fuzz-programs: $(FUZZ_BINS)
+	@:
 
 fuzz: deps-build deps-test
 	$(SUBMAKE) fuzz-programs
@@ -272,6 +274,9 @@ OUR_C := $(PRESENT) $(HDRS) $(wildcard tests/unit/*.[ch] tests/oom/*.[ch] tests/
 lint: deps-build deps-test deps-lint
 	$(SUBMAKE) -k $(LINTS)
 	@echo "lint: clean"
+
+format:
+	$(Q)clang-format -i $(if $(FILES),$(FILES),$(OUR_C))
 
 # One version decides how code is laid out; others differ in small ways.
 lint-format:
@@ -332,6 +337,7 @@ help:
 	@echo 'make demo            a real S3, a packet, an upload, three refusals'
 	@echo 'make check           all tests (SAN=1, TSAN=1: with sanitizers)'
 	@echo 'make test-NAME       one unit test (tests/unit/test_NAME.c)'
+	@echo 'make format          lay the code out (FILES="...": only these)'
 	@echo 'make lint            format, floors, sizes, both compilers, analysers'
 	@echo 'make fuzz            each fuzz target for FUZZ_SECONDS=600 (FUZZ=NAME: one)'
 	@echo 'make bench           figures against nginx and Node'
@@ -339,4 +345,4 @@ help:
 	@echo 'make deps            Debian packages (DEPS="build test demo bench lint")'
 	@echo 'make compile_commands.json | clean'
 
--include $(shell find $(B) $(F) -name '*.d' 2>/dev/null)
+-include $(shell find $(B)/src $(B)/tests $(F)/src $(F)/tests -name '*.d' 2>/dev/null)

@@ -22,9 +22,9 @@ struct fault_member {
 
 struct fault {
     enum status status;
-    struct str detail;        /* for a person; the table's title when empty */
-    struct str log_reason;    /* for the operator only, never sent; may be empty */
-    int64_t retry_after_s;    /* > 0: sent as Retry-After */
+    struct str detail;     /* for a person; the table's title when empty */
+    struct str log_reason; /* for the operator only, never sent; may be empty */
+    int64_t retry_after_s; /* > 0: sent as Retry-After */
     struct fault_member members[8];
     size_t n_members;
 };

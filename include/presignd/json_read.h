@@ -14,17 +14,17 @@
 #include "presignd/arena.h"
 
 enum jr_type {
-    JR_STR,     /* struct str */
-    JR_INT,     /* int64_t within [min, max] */
-    JR_BOOL,    /* bool */
-    JR_ENUM,    /* int: index into `words` (NULL-terminated) */
-    JR_OBJECT,  /* the struct of `sub`, embedded at offset */
+    JR_STR,        /* struct str */
+    JR_INT,        /* int64_t within [min, max] */
+    JR_BOOL,       /* bool */
+    JR_ENUM,       /* int: index into `words` (NULL-terminated) */
+    JR_OBJECT,     /* the struct of `sub`, embedded at offset */
     JR_OPT_OBJECT, /* a pointer to the struct of `sub`, NULL when absent */
-    JR_LIST,    /* struct jr_list of elements of `sub` */
-    JR_STRS,    /* struct jr_strs */
-    JR_MAP,     /* struct jr_list of `sub` elements whose first member is `struct str name` */
-    JR_PAIRS,   /* struct jr_pairs: object of strings */
-    JR_ANY,     /* json_t *, borrowed from the parsed document */
+    JR_LIST,       /* struct jr_list of elements of `sub` */
+    JR_STRS,       /* struct jr_strs */
+    JR_MAP,        /* struct jr_list of `sub` elements whose first member is `struct str name` */
+    JR_PAIRS,      /* struct jr_pairs: object of strings */
+    JR_ANY,        /* json_t *, borrowed from the parsed document */
 };
 
 /*
@@ -60,11 +60,12 @@ struct jr_field {
     enum jr_type type;
     size_t offset;
     unsigned flags;
-    int64_t min, max;            /* JR_INT: value; JR_STR, each of JR_STRS: bytes; else: entries.
-                                    Both 0: any; max < min: no upper end */
-    const char *const *words;    /* JR_ENUM */
+    /* JR_INT: the value; JR_STR and each of JR_STRS: bytes; lists, maps, pairs: entries.
+       Both 0: any; max < min: no upper end. */
+    int64_t min, max;
+    const char *const *words; /* JR_ENUM */
     const struct jr_table *sub;
-    size_t given_offset;         /* of a bool that says whether it was there; 0: not wanted */
+    size_t given_offset; /* of a bool that says whether it was there; 0: not wanted */
 };
 
 struct jr_table {

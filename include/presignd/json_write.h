@@ -16,9 +16,9 @@ struct jw {
     struct buf *out;
     bool pretty;
     int depth;
-    bool comma;                   /* a value stands before */
+    bool comma; /* a value stands before */
     char closers[JW_DEPTH_MAX];
-    bool broken;                  /* our own mistake: unbalanced or too deep */
+    bool broken; /* our own mistake: unbalanced or too deep */
 };
 
 /* `bracket` is '{' or '['. jw_open at the top or inside an array; jw_open_key inside an object. */

@@ -15,7 +15,9 @@ struct str {
 
 /* A literal as a view: STR in expressions, STR_INIT in static tables. */
 #define STR(lit) ((struct str){ "" lit, sizeof(lit) - 1 })
+/* clang-format off */
 #define STR_INIT(lit) { "" lit, sizeof(lit) - 1 }
+/* clang-format on */
 #define STR_NONE ((struct str){ NULL, 0 })
 
 /* printf("%.*s", STR_ARGS(s)), for messages of commands and tests only. */

@@ -269,8 +269,8 @@ static enum status check_size(struct reader *r, const struct jr_field *f, const 
     return ST_OK;
 }
 
-static enum status check_entries(struct reader *r, const struct jr_field *f,
-                                 const struct place *at, size_t n)
+static enum status check_entries(struct reader *r, const struct jr_field *f, const struct place *at,
+                                 size_t n)
 {
     if (n == 0 && (f->flags & JR_NOT_EMPTY))
         return refuse(r, at, STR(" must not be empty"));

@@ -8,7 +8,8 @@ struct row {
 };
 
 static const struct row rows[STATUS_COUNT] = {
-#define STATUS_ROW(name, http, code, title) [name] = { #name, http, STR_INIT(code), STR_INIT(title) },
+#define STATUS_ROW(name, http, code, title) \
+    [name] = { #name, http, STR_INIT(code), STR_INIT(title) },
     STATUS_TABLE(STATUS_ROW)
 #undef STATUS_ROW
 };

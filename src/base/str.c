@@ -122,7 +122,7 @@ static bool second_byte_fits(unsigned char lead, unsigned char second)
     case 0xed: return second >= 0x80 && second <= 0x9f;
     case 0xf0: return second >= 0x90 && second <= 0xbf;
     case 0xf4: return second >= 0x80 && second <= 0x8f;
-    default:   return second >= 0x80 && second <= 0xbf;
+    default: return second >= 0x80 && second <= 0xbf;
     }
 }
 

@@ -12,8 +12,9 @@ def files(*patterns):
 
 
 def tracked():
-    """Every file git knows, or that is there and not ignored."""
-    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+    """Every file git knows, or that is there and not ignored; also where somebody else owns it."""
+    listed = subprocess.run(["git", "-c", f"safe.directory={TOP}", "ls-files", "-z", "--cached",
+                             "--others", "--exclude-standard"],
                             cwd=TOP, stdout=subprocess.PIPE, check=True).stdout
     return [Path(p) for p in listed.decode().split("\0") if p and (TOP / p).is_file()]
 

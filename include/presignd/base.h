@@ -31,6 +31,13 @@
         type##_free(*p);                                \
     }
 
+/* The same for counted snapshots: AUTO_PTR drops one reference with type_unref(). */
+#define DEFINE_AUTO_PTR_UNREF(type)                     \
+    static inline void type##_free_at(struct type **p) \
+    {                                                   \
+        type##_unref(*p);                               \
+    }
+
 /* Moves a pointer out of a variable, which becomes NULL: return TAKE(ks). */
 #define TAKE(var)                       \
     __extension__({                     \

@@ -1,0 +1,23 @@
+/*
+ * cmd - the subcommands. Each gets the arguments after its name and returns the exit status:
+ * 0 good, 1 the answer is no or something failed, 2 wrong usage. Answers on stdout, complaints on
+ * stderr.
+ */
+#ifndef PRESIGND_CMD_H
+#define PRESIGND_CMD_H
+
+#include "presignd/config.h"
+
+int cmd_serve(int argc, char **argv);
+int cmd_check(int argc, char **argv);
+int cmd_token(int argc, char **argv);
+int cmd_health(int argc, char **argv);
+int cmd_version(int argc, char **argv);
+
+/* Shared by the commands: --config F / --dev, loads, prints faults to stderr. NULL: already said. */
+struct config *cmd_config(const char *path, bool dev, const char *dev_secret_file);
+
+/* "presignd: <words>" on stderr; returns 2. For wrong usage. */
+int cmd_usage(const char *usage, const char *wrong);
+
+#endif

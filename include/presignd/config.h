@@ -1,0 +1,66 @@
+/*
+ * config - one file, the environment over it, defaults under it: checked, compiled, immutable and
+ * counted. The only place that reads the environment. The contract is the configuration page of the
+ * project (README, "Configure") and config/presignd.schema.json.
+ */
+#ifndef PRESIGND_CONFIG_H
+#define PRESIGND_CONFIG_H
+
+#include <stdatomic.h>
+
+#include "presignd/claims.h"
+#include "presignd/cred_source.h"
+#include "presignd/log.h"
+#include "presignd/profile.h"
+#include "presignd/server.h"
+
+enum ledger_backend { LEDGER_NONE, LEDGER_SQLITE, LEDGER_REDIS };
+
+struct config {
+    atomic_int refs;
+    struct arena arena; /* holds every text below */
+    struct str listen, admin_listen; /* admin_listen "" = no admin listener */
+    int threads;                     /* resolved: at least 1 */
+    struct server_config server;     /* connections already divided by threads */
+    struct issuer_config *issuers;
+    size_t n_issuers;
+    enum cred_provider provider;
+    int64_t creds_min_ttl_s;
+    struct cred_env env;
+    struct rules rules;
+    enum ledger_backend ledger;
+    int64_t drain_delay_ms, drain_timeout_ms;
+    enum log_level log_level;
+    bool ui;
+    bool dev;
+    struct str warnings;  /* one a line; may be empty */
+    json_t *effective;    /* with defaults and environment applied; what `check` prints */
+};
+
+struct config *config_ref(struct config *c);
+void config_unref(struct config *c);
+DEFINE_AUTO_PTR_UNREF(config)
+
+struct config_ask {
+    const char *path;       /* --config, or NULL: $PRESIGND_CONFIG, /etc/presignd/presignd.json */
+    bool dev;               /* --dev: starts from the built-in development configuration */
+    const char *dev_secret_file; /* --dev: where the throw-away HMAC secret was written */
+    char **environment;     /* environ */
+};
+
+/*
+ * ST_OK and *out with one reference. ST_INVALID: *why holds every fault found, one a line, each
+ * "<place>: <sentence>" (place: profiles.default.key, or file:line:column for syntax).
+ * ST_UNREACHABLE: the file cannot be read, with why. ST_NO_MEMORY.
+ * Files named by ..._file members are not read here but for being named (see key_source_load).
+ */
+MUST_CHECK enum status config_load(const struct config_ask *ask, struct config **out,
+                                   struct buf *why);
+
+/* The effective configuration as pretty JSON; secrets were never in it. */
+MUST_CHECK enum status config_print(struct buf *out, const struct config *c);
+
+/* What differs between two configurations that needs a restart ("listen", ...), or "". */
+void config_needs_restart(struct buf *out, const struct config *was, const struct config *now);
+
+#endif

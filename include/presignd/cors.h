@@ -1,0 +1,25 @@
+/*
+ * cors - cross-origin rules (Fetch standard, "CORS protocol") exactly as API.md section 1 has them.
+ */
+#ifndef PRESIGND_CORS_H
+#define PRESIGND_CORS_H
+
+#include "presignd/buf.h"
+
+struct cors_config {
+    const struct str *origins; /* exact, "https://*.example.com", or "*" */
+    size_t n_origins;
+    bool credentials;
+    int64_t max_age_s;
+};
+
+/* For the configuration: true when the entry has a form that cors_allows understands. */
+bool cors_origin_pattern_ok(struct str pattern);
+
+/* Is the Origin header's value on the list? "null" never. */
+bool cors_allows(const struct cors_config *c, struct str origin);
+
+/* The value of Access-Control-Allow-Origin for an allowed origin: itself, or "*". */
+struct str cors_allow_origin(const struct cors_config *c, struct str origin);
+
+#endif

@@ -1,0 +1,68 @@
+/*
+ * cred_source - where credentials come from, without any I/O: a source says what to ask next and
+ * reads the answer. The store (cred_store.h) does the asking. So tests and fuzzers need no socket.
+ *
+ * Sources: env, container (ECS, EKS Pod Identity), imds (IMDSv2), and auto, which tries the others in
+ * the order of CONFIG.md. file, web_identity and assume_role fit the same interface.
+ */
+#ifndef PRESIGND_CRED_SOURCE_H
+#define PRESIGND_CRED_SOURCE_H
+
+#include "presignd/creds.h"
+#include "presignd/fetch.h"
+
+enum cred_provider { /* words of CONFIG.md, in this order */
+    CRED_AUTO, CRED_ENV, CRED_FILE, CRED_WEB_IDENTITY, CRED_CONTAINER, CRED_IMDS,
+    CRED_STATIC /* --dev: dummies or the environment's, given as texts */
+};
+
+/* The AWS environment, read by config.c and by nobody else. "" = not set. */
+struct cred_env {
+    struct str access_key_id, secret_key, session_token, expiration; /* AWS_CREDENTIAL_EXPIRATION */
+    struct str relative_uri, full_uri, auth_token, auth_token_file;   /* AWS_CONTAINER_* */
+    struct str imds_endpoint, imds_endpoint_mode;                     /* AWS_EC2_METADATA_SERVICE_* */
+    bool imds_disabled;                                               /* AWS_EC2_METADATA_DISABLED */
+    struct str role_arn, web_identity_token_file, role_session_name;
+    struct str ecs_endpoint; /* tests only: stands for http://169.254.170.2; "" = the real one */
+};
+
+enum next {
+    NEXT_CALL,   /* out_call is what to ask */
+    NEXT_DONE,   /* out_creds is a new generation */
+    NEXT_FAIL,   /* asked and got nothing: why says what and what to do; try again later */
+    NEXT_ABSENT, /* not configured here: auto goes on to the next; alone it is a failure */
+};
+
+struct cred_source;
+struct cred_source_kind {
+    const char *name;
+    /* last->kind is REPLY_NONE on the first call of an attempt. *out_creds: one reference. */
+    enum next (*next)(struct cred_source *s, const struct reply *last, int64_t now_s,
+                      struct call *out_call, struct creds **out_creds, struct buf *why);
+    void (*free)(struct cred_source *s);
+};
+struct cred_source {
+    const struct cred_source_kind *kind;
+};
+
+/* Copies what it needs of env. NULL: *why says what is wrong (a refused FULL_URI, a bad endpoint,
+ * a provider that this build does not have), or it is empty for no memory. */
+struct cred_source *cred_source_new(enum cred_provider p, const struct cred_env *env,
+                                    struct buf *why);
+void cred_source_free(struct cred_source *s);
+
+/* One constructor per file; cred_source_new picks. */
+struct cred_source *cred_env_new(const struct cred_env *env, struct buf *why);
+struct cred_source *cred_container_new(const struct cred_env *env, struct buf *why);
+struct cred_source *cred_imds_new(const struct cred_env *env, struct buf *why);
+struct cred_source *cred_auto_new(const struct cred_env *env, struct buf *why);
+
+/*
+ * Reads the document that IMDS and container endpoints answer with. ST_OK with a new generation;
+ * ST_INVALID with why: no JSON, Code other than Success, a field missing, an unreadable or past
+ * Expiration ("expired at arrival").
+ */
+MUST_CHECK enum status cred_json_read(struct str text, const char *source, int64_t now_s,
+                                      struct creds **out, struct buf *why);
+
+#endif

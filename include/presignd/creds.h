@@ -1,0 +1,37 @@
+/*
+ * creds - one generation of AWS credentials: immutable, counted, shared between loops.
+ */
+#ifndef PRESIGND_CREDS_H
+#define PRESIGND_CREDS_H
+
+#include <stdatomic.h>
+
+#include "presignd/secret.h"
+#include "presignd/sigv4.h"
+
+#define CREDS_NEVER INT64_MAX
+
+struct creds {
+    atomic_int refs;
+    struct str access_key_id; /* these three point into `text` */
+    struct str secret_key;
+    struct str session_token; /* "" for long-lived keys */
+    struct secret text;
+    int64_t expires_at_s;     /* the TRUE end, as the source promised; CREDS_NEVER */
+    int64_t obtained_at_s;
+    uint64_t generation;      /* of this process; 1, 2, ... */
+    const char *source;       /* "env", "imds", ... a literal */
+};
+
+/* One reference; texts are copied. NULL without memory or when a text is empty or too long. */
+struct creds *creds_new(struct str access_key_id, struct str secret_key, struct str session_token,
+                        int64_t expires_at_s, int64_t obtained_at_s, const char *source);
+struct creds *creds_ref(struct creds *c);
+void creds_unref(struct creds *c); /* NULL is fine; the last one wipes */
+
+struct sign_creds creds_for_signing(const struct creds *c);
+
+/* Seconds of life left; a large number for CREDS_NEVER; negative when dead. */
+int64_t creds_left_s(const struct creds *c, int64_t now_s);
+
+#endif

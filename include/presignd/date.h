@@ -1,0 +1,29 @@
+/*
+ * date - UTC dates in the forms the protocols want. Pure: seconds since 1970 in, text out.
+ * Years 1970-9999.
+ */
+#ifndef PRESIGND_DATE_H
+#define PRESIGND_DATE_H
+
+#include "presignd/buf.h"
+
+struct date {
+    int year, month, day, hour, minute, second; /* month and day from 1 */
+    int weekday;                                /* 0 = Sunday */
+};
+
+struct date date_of(int64_t unix_s);
+int64_t date_unix(const struct date *d);
+
+void date_iso(struct buf *out, int64_t unix_s);       /* 2026-11-21T20:45:00Z (RFC 3339) */
+void date_iso_ms(struct buf *out, int64_t unix_ms);   /* 2026-11-21T20:45:00.000Z */
+void date_amz(struct buf *out, int64_t unix_s);       /* 20261121T204500Z */
+void date_day(struct buf *out, int64_t unix_s);       /* 20261121 */
+
+/* RFC 3339 with offset or Z, fraction allowed and cut. ST_INVALID otherwise. */
+MUST_CHECK enum status date_parse_rfc3339(struct str s, int64_t *out_unix_s);
+
+/* IMF-fixdate of RFC 9110 section 5.6.7 (a Date header). ST_INVALID otherwise. */
+MUST_CHECK enum status date_parse_http(struct str s, int64_t *out_unix_s);
+
+#endif

@@ -1,0 +1,114 @@
+/*
+ * request - one HTTP request on its way through an array of steps.
+ *
+ * A step does one thing and answers ON, WAIT or STOP; it does not know its neighbours. Steps run
+ * from the library's handler; a step that must wait arranges its own waking (request_wake) and
+ * answers through request_wait(). The struct is embedded at the start of the route's own state,
+ * found with container_of; all of it lives in the request's arena.
+ */
+#ifndef PRESIGND_REQUEST_H
+#define PRESIGND_REQUEST_H
+
+#include "presignd/arena.h"
+#include "presignd/fault.h"
+#include "presignd/gate.h"
+#include "presignd/log.h"
+#include "presignd/loop.h"
+#include "presignd/random.h"
+
+struct server;
+struct request;
+
+enum step {
+    STEP_ON,   /* the next one */
+    STEP_WAIT, /* call this same step again after request_wake() or the deadline */
+    STEP_BODY, /* only request_read_body: go on when the body is there */
+    STEP_STOP, /* answered or refused */
+};
+typedef enum step step_fn(struct request *r);
+
+enum http_method { HTTP_GET = 1, HTTP_HEAD = 2, HTTP_POST = 4, HTTP_DELETE = 8, HTTP_OPTIONS = 16 };
+
+enum route_flags {
+    ROUTE_PROBE = 1,   /* no CORS, logged only when it fails, served on both listeners */
+    ROUTE_ADMIN = 2,   /* on the admin listener only */
+    ROUTE_DIALECT = 4, /* served under the same rules; for the log */
+};
+
+struct route {
+    unsigned methods;       /* of enum http_method; GET brings HEAD along */
+    struct str path;        /* exact; a trailing "{id}" takes one non-empty segment into path_id;
+                               "{id}/x" is allowed too */
+    step_fn *const *steps;  /* NULL-terminated */
+    size_t state_bytes;     /* of the struct that embeds struct request first */
+    unsigned flags;
+    const char *label;      /* in metrics and the log; one number per distinct label */
+    /* called once when the request has ended, however it ended: give back, release; may be NULL */
+    void (*end)(struct request *r, bool answer_was_sent);
+    /* adds members to the access log line; may be NULL */
+    void (*log)(const struct request *r, struct jw *line);
+};
+
+enum { REQUEST_HEADERS_OUT = 8 };
+
+struct header_out {
+    const char *name;
+    struct str value; /* in the arena */
+};
+
+struct request {
+    struct server *server;
+    struct MHD_Connection *conn;
+    const struct route *route;
+    size_t route_number;
+    enum http_method method;
+    struct str path, query; /* raw, as sent; query without '?' */
+    struct str path_id;
+    struct headers headers;
+    struct str body;        /* after request_read_body */
+    struct arena arena;
+    char id[UUID_TEXT + 1]; /* X-Request-Id */
+    struct str correlation; /* a caller's X-Request-Id, "" none */
+    int64_t began_us;       /* monotonic */
+    int64_t wall_us;
+    int64_t now_s;          /* the one reading of the clock, whole seconds */
+    struct fault fault;     /* filled by whoever refuses */
+    struct buf out;         /* the answer's body */
+    const char *out_type;   /* "application/json" by default */
+    struct header_out headers_out[REQUEST_HEADERS_OUT];
+    size_t n_headers_out;
+    bool timed_out;         /* the deadline of the last request_wait passed */
+    /* below: the http floor's own */
+    struct exchange *exchange;
+    size_t step;
+};
+
+/* Reads the whole body (411, 413 and the body deadline are judged here), then goes on. */
+step_fn request_read_body;
+
+/* Checks that Content-Type is application/json with charset absent or utf-8: else 415. */
+step_fn request_wants_json;
+
+/* Answers with r->out. `http` 200, 201, 204, ... */
+enum step request_answer(struct request *r, int http);
+
+/* Answers with a problem made of r->fault (its detail and members), or of `st` alone when the fault
+ * was set for another status. */
+enum step request_refuse(struct request *r, enum status st);
+
+/* Suspends until request_wake or the deadline (ms on the loop's clock). */
+enum step request_wait(struct request *r, int64_t deadline_ms);
+
+/* From the same loop; does nothing when it does not wait. */
+void request_wake(struct request *r);
+
+/* One more header of the answer; more than the array holds is our own mistake. */
+void request_header(struct request *r, const char *name, struct str value);
+
+/* "?name=value": the raw value of a query parameter; ptr NULL when absent, "" for "?name". */
+struct str request_query(const struct request *r, struct str name);
+
+/* Moments, for steps. */
+struct loop *request_loop(const struct request *r);
+
+#endif

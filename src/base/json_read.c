@@ -230,13 +230,14 @@ enum status jr_parse(struct str text, int depth, struct arena *a, json_t **out_d
     struct reader r = { .arena = a, .err = err };
     TRY(check_text(&r, text, depth));
 
-    json_error_t e;
+    json_error_t e = { 0 };
     json_t *doc = json_loadb(text.ptr ? text.ptr : "", text.len, JSON_REJECT_DUPLICATES, &e);
     if (doc) {
         *out_doc = doc;
         return ST_OK;
     }
-    if (json_error_code(&e) == json_error_out_of_memory)
+    /* Most of jansson's own allocations fail without a word. */
+    if (json_error_code(&e) == json_error_out_of_memory || e.text[0] == '\0')
         return ST_NO_MEMORY;
     if (json_error_code(&e) == json_error_duplicate_key)
         return refuse_duplicate(&r, text, (size_t)e.position);

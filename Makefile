@@ -28,7 +28,7 @@ SRCS := \
     src/creds/creds.c src/creds/cred_source.c src/creds/cred_json.c src/creds/cred_env.c \
     src/creds/cred_container.c src/creds/cred_imds.c src/creds/cred_auto.c src/creds/cred_store.c \
     \
-    src/auth/jwk.c src/auth/keyset.c src/auth/token.c src/auth/claims.c src/auth/keyring.c \
+    src/auth/jwk.c src/auth/keyset.c src/auth/token.c src/auth/principal.c src/auth/claims.c src/auth/keyring.c \
     src/auth/token_cache.c src/auth/key_source.c src/auth/mint.c \
     \
     src/rules/content_type.c src/rules/filename.c src/rules/template.c src/rules/profile.c \
@@ -39,13 +39,13 @@ SRCS := \
     src/http/gate.c src/http/route.c src/http/cors.c src/http/problem.c src/http/request.c \
     src/http/exposition.c src/http/access_log.c src/http/server.c \
     \
-    src/api/api.c src/api/json_wish.c src/api/grant.c src/api/packet_json.c src/api/uploads.c \
-    src/api/presign.c src/api/probes.c \
+    src/api/worker.c src/api/authenticate.c src/api/grant.c src/api/packet_json.c \
+    src/api/uploads.c src/api/presign.c src/api/probes.c src/api/routes.c \
     \
     src/config.c \
     \
-    src/cmd/serve.c src/cmd/check.c src/cmd/token.c src/cmd/health.c src/cmd/version.c \
-    src/cmd/dev.c \
+    src/cmd/common.c src/cmd/check.c src/cmd/token.c src/cmd/health.c src/cmd/version.c \
+    src/cmd/dev.c src/cmd/reload.c src/cmd/serve.c \
     \
     src/main.c
 

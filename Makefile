@@ -23,20 +23,20 @@ SRCS := \
     \
     src/sign/endpoint.c src/sign/sigv4.c src/sign/post_packet.c src/sign/url_packet.c \
     \
-    src/net/fetch.c \
+    src/net/address.c src/net/fetch.c \
     \
     src/creds/creds.c src/creds/cred_source.c src/creds/cred_json.c src/creds/cred_env.c \
     src/creds/cred_container.c src/creds/cred_imds.c src/creds/cred_auto.c src/creds/cred_store.c \
     \
-    src/auth/jwk.c src/auth/keyset.c src/auth/token.c src/auth/principal.c src/auth/claims.c src/auth/keyring.c \
-    src/auth/token_cache.c src/auth/key_source.c src/auth/mint.c \
+    src/auth/jwk.c src/auth/keyset.c src/auth/token.c src/auth/principal.c src/auth/claims.c \
+    src/auth/keyring.c src/auth/token_cache.c src/auth/key_source.c src/auth/mint.c \
     \
     src/rules/content_type.c src/rules/filename.c src/rules/template.c src/rules/profile.c \
     src/rules/decide.c \
     \
     src/ledger/ledger.c src/ledger/ledger_none.c \
     \
-    src/http/gate.c src/http/route.c src/http/cors.c src/http/problem.c src/http/request.c \
+    src/http/gate.c src/http/cors.c src/http/problem.c src/http/request.c src/http/route.c \
     src/http/exposition.c src/http/access_log.c src/http/server.c \
     \
     src/api/worker.c src/api/authenticate.c src/api/grant.c src/api/packet_json.c \

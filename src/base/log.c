@@ -4,9 +4,9 @@
  * The sink never blocks and never tears a line. How, depends on what it is:
  *   file, /dev/null   a whole queue with one write(2): it does not wait for a reader
  *   socket            send(2), told not to wait
- *   pipe              opened a second time through /proc, so that O_NONBLOCK is ours alone and not
+ *   pipe, terminal    opened a second time through /proc, so that O_NONBLOCK is ours alone and not
  *                     also that of whoever shares our standard error
- *   terminal, and a pipe we may not open (a container whose user did not make it)
+ *   one of these that we may not open (a container whose user did not make the pipe)
  *                     asked by poll(2) first: one free page takes PIPE_BUF bytes without waiting
  * All but files get whole lines of at most PIPE_BUF bytes together, which a pipe takes all or
  * nothing. Where a write was short all the same, the end of its line goes out before anything else.
@@ -54,13 +54,14 @@ static struct {
     pthread_mutex_t lock;
     enum sink_kind kind;
     int fd;     /* borrowed */
-    int own_fd; /* the pipe opened by us; -1: none */
+    int own_fd; /* the same, opened by us; -1: none */
     size_t rest_len;
     char rest[LINE_MAX_BYTES]; /* end of a line whose beginning is out */
 } sink = { .lock = PTHREAD_MUTEX_INITIALIZER, .fd = STDERR_FILENO, .own_fd = -1, .kind = SINK_ASK };
 
 static atomic_int least_level = LOG_LEVEL_INFO;
 static atomic_uint_least64_t lost_total;
+static atomic_bool line_torn; /* sink.rest_len, for those who do not hold the lock */
 
 static _Thread_local struct queue *mine;
 static pthread_key_t queue_key;
@@ -77,8 +78,6 @@ static enum sink_kind sink_open(int fd)
         return SINK_FILE;
     if (S_ISSOCK(st.st_mode))
         return SINK_SOCKET;
-    if (!S_ISFIFO(st.st_mode))
-        return SINK_ASK;
 
     char text[32];
     struct buf path = BUF_FIXED(text);
@@ -171,8 +170,8 @@ static void queue_flush(struct queue *q)
 {
     pthread_mutex_lock(&sink.lock);
     const size_t done = sink_lines(q->bytes, q->len);
-    if (done == q->len)
-        sink_finish_line();
+    const bool torn = done == q->len && !sink_finish_line();
+    atomic_store_explicit(&line_torn, torn, memory_order_relaxed);
     pthread_mutex_unlock(&sink.lock);
     q->len -= done;
     memmove(q->bytes, q->bytes + done, q->len);
@@ -349,7 +348,7 @@ void log_say(enum log_level level, const char *event, struct str message, int64_
 void log_flush(void)
 {
     struct queue *q = mine;
-    if (!q || (!q->len && !q->lost))
+    if (!log_pending())
         return;
     queue_flush(q);
     if (!q->lost)
@@ -360,7 +359,8 @@ void log_flush(void)
 
 bool log_pending(void)
 {
-    return mine && (mine->len || mine->lost);
+    return mine && (mine->len || mine->lost ||
+                    atomic_load_explicit(&line_torn, memory_order_relaxed));
 }
 
 uint64_t log_lost(void)

@@ -23,7 +23,7 @@ SRCS := \
     \
     src/sign/endpoint.c src/sign/sigv4.c src/sign/post_packet.c src/sign/url_packet.c \
     \
-    src/net/address.c src/net/fetch.c \
+    src/net/address.c src/net/file_want.c src/net/fetch.c \
     \
     src/creds/creds.c src/creds/cred_source.c src/creds/cred_json.c src/creds/cred_env.c \
     src/creds/cred_container.c src/creds/cred_imds.c src/creds/cred_auto.c src/creds/cred_store.c \

@@ -8,17 +8,11 @@
 #ifndef PRESIGND_FETCH_H
 #define PRESIGND_FETCH_H
 
+#include "presignd/address.h"
 #include "presignd/buf.h"
 #include "presignd/loop.h"
 
 enum { CALL_URL_MAX = 16384, CALL_HEADERS_MAX = 16384, CALL_BODY_MAX = 16384 };
-
-enum call_hosts {
-    CALL_HOSTS_ANY,
-    CALL_HOSTS_METADATA,  /* any address; but no proxy, whatever the environment says */
-    CALL_HOSTS_CONTAINER, /* loopback, 169.254.170.2, 169.254.170.23, fd00:ec2::23; no proxy */
-    CALL_HOSTS_LOOPBACK,  /* 127.0.0.0/8 and ::1 only; no proxy */
-};
 
 /* What to ask; owned by whoever asks and filled anew for each call (call_reset). */
 struct call {
@@ -62,6 +56,13 @@ struct reply {
     struct str why;          /* a sentence for the log when kind is no REPLY_HTTP */
 };
 
+/*
+ * Once per process, by main, before any thread and after the last fetcher. ST_INTERNAL when libcurl
+ * does not start, or is one that looks names up on the caller's thread (that would block a loop).
+ */
+MUST_CHECK enum status fetch_global_start(void);
+void fetch_global_end(void);
+
 struct fetcher; /* one per loop that fetches */
 
 struct fetch {
@@ -69,11 +70,13 @@ struct fetch {
     struct fetch_job *job;                                /* NULL: idle */
 };
 
-/* NULL without memory. The loop must outlive it; fetcher_free cancels what runs (done not called). */
+/* NULL without memory. The loop must outlive it; fetcher_free cancels what runs (done not called).
+ * Not to be freed from inside done. */
 struct fetcher *fetcher_new(struct loop *l);
 void fetcher_free(struct fetcher *fr);
 
-/* Starts; the call is copied. done comes later from the loop, never from inside fetch_start. */
+/* Starts; the call is copied. done comes later from the loop, never from inside fetch_start.
+ * ST_OK; ST_INVALID or ST_TOO_LARGE: the call was built wrongly; ST_NO_MEMORY. */
 MUST_CHECK enum status fetch_start(struct fetcher *fr, struct fetch *f, const struct call *c);
 
 /* Ends a running call without done; fine when idle. */

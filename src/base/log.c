@@ -106,16 +106,13 @@ static ssize_t sink_try(const char *bytes, size_t len)
 {
     struct pollfd room = { .fd = sink.fd, .events = POLLOUT };
     switch (sink.kind) {
-    case SINK_SOCKET:
-        return send(sink.fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-    case SINK_NONBLOCKING:
-        return write(sink.own_fd, bytes, len);
+    case SINK_SOCKET: return send(sink.fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    case SINK_NONBLOCKING: return write(sink.own_fd, bytes, len);
     case SINK_ASK:
         if (poll(&room, 1, 0) != 1)
             return 0;
         return write(sink.fd, bytes, len);
-    case SINK_FILE:
-        break;
+    case SINK_FILE: break;
     }
     return write(sink.fd, bytes, len);
 }
@@ -251,8 +248,7 @@ static size_t line_finish(struct log_line *l)
     return len;
 }
 
-static void line_start(struct log_line *l, enum log_level level, const char *event,
-                       int64_t wall_us)
+static void line_start(struct log_line *l, enum log_level level, const char *event, int64_t wall_us)
 {
     static const char *const names[] = { "debug", "info", "warn", "error" };
     char text[32];
@@ -261,7 +257,7 @@ static void line_start(struct log_line *l, enum log_level level, const char *eve
 
     l->level = level;
     l->text = BUF_FIXED(l->space);
-    l->text.limit = sizeof(l->space) - sizeof(CUT); /* room for it and the newline */
+    l->text.cap = l->text.limit = sizeof(l->space) - sizeof(CUT); /* room for it and a newline */
     l->j = (struct jw){ .out = &l->text };
     jw_open(&l->j, '{');
     jw_str(&l->j, "time", buf_view(&time));
@@ -327,7 +323,8 @@ static struct str message_cut(struct str s)
         if (cost > MESSAGE_MAX)
             break;
     }
-    while (i > 0 && i < s.len && ((unsigned char)s.ptr[i] & 0xc0) == 0x80)
+    for (int back = 0; back < 3 && i && i < s.len && ((unsigned char)s.ptr[i] & 0xc0) == 0x80;
+         back++)
         i--;
     return str_slice(s, 0, i);
 }
@@ -359,8 +356,8 @@ void log_flush(void)
 
 bool log_pending(void)
 {
-    return mine && (mine->len || mine->lost ||
-                    atomic_load_explicit(&line_torn, memory_order_relaxed));
+    return mine &&
+           (mine->len || mine->lost || atomic_load_explicit(&line_torn, memory_order_relaxed));
 }
 
 uint64_t log_lost(void)

@@ -10,8 +10,7 @@
 
 /* Fine where a healthy answer lies (tens of microseconds), coarse where something waited. */
 const int64_t metric_bounds_us[METRIC_BUCKETS] = {
-    50,    100,   250,    500,    1000,   2500,    5000,
-    10000, 25000, 50000, 100000, 250000, 1000000, 5000000,
+    50, 100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 1000000, 5000000,
 };
 
 void metric_observe(struct metric_histogram *h, int64_t micros)

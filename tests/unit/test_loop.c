@@ -396,8 +396,7 @@ static void test_events_no_longer_wanted(void **state)
     loop_turn(l, LONG_MS);
     CHECK("the second is not told what it did not want",
           !((ends[0]->seen | ends[1]->seen) & EPOLLPRI));
-    CHECK("one saw its bytes, not both",
-          !(ends[0]->seen & EPOLLIN) != !(ends[1]->seen & EPOLLIN));
+    CHECK("one saw its bytes, not both", !(ends[0]->seen & EPOLLIN) != !(ends[1]->seen & EPOLLIN));
     end_free(ends[0]);
     end_free(ends[1]);
     loop_free(l);
@@ -587,18 +586,15 @@ static void test_no_memory(void **state)
     oom_torture(loop_with_timers);
 }
 
-TEST_MAIN(cmocka_unit_test(test_posts_in_order),
-          cmocka_unit_test(test_post_from_a_post_waits_a_turn),
-          cmocka_unit_test(test_free_runs_what_was_posted),
-          cmocka_unit_test(test_posts_of_many_threads), cmocka_unit_test(test_stop),
-          cmocka_unit_test(test_timers_against_a_sort),
-          cmocka_unit_test(test_timer_of_a_timer_waits_a_turn),
-          cmocka_unit_test(test_timer_bounds_the_sleep),
-          cmocka_unit_test(test_timer_stops_another_that_is_due),
-          cmocka_unit_test(test_source_frees_another_that_is_ready),
-          cmocka_unit_test(test_source_frees_itself),
-          cmocka_unit_test(test_events_no_longer_wanted), cmocka_unit_test(test_watch_refusals),
-          cmocka_unit_test(test_busy_sources_starve_nobody),
-          cmocka_unit_test(test_turn_bounds_the_sleep),
-          cmocka_unit_test(test_turns_remove_each_other), cmocka_unit_test(test_stuck),
-          cmocka_unit_test(test_clocks), cmocka_unit_test(test_no_memory))
+TEST_MAIN(
+    cmocka_unit_test(test_posts_in_order), cmocka_unit_test(test_post_from_a_post_waits_a_turn),
+    cmocka_unit_test(test_free_runs_what_was_posted), cmocka_unit_test(test_posts_of_many_threads),
+    cmocka_unit_test(test_stop), cmocka_unit_test(test_timers_against_a_sort),
+    cmocka_unit_test(test_timer_of_a_timer_waits_a_turn),
+    cmocka_unit_test(test_timer_bounds_the_sleep),
+    cmocka_unit_test(test_timer_stops_another_that_is_due),
+    cmocka_unit_test(test_source_frees_another_that_is_ready),
+    cmocka_unit_test(test_source_frees_itself), cmocka_unit_test(test_events_no_longer_wanted),
+    cmocka_unit_test(test_watch_refusals), cmocka_unit_test(test_busy_sources_starve_nobody),
+    cmocka_unit_test(test_turn_bounds_the_sleep), cmocka_unit_test(test_turns_remove_each_other),
+    cmocka_unit_test(test_stuck), cmocka_unit_test(test_clocks), cmocka_unit_test(test_no_memory))

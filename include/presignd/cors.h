@@ -7,7 +7,7 @@
 #include "presignd/buf.h"
 
 struct cors_config {
-    const struct str *origins; /* exact, "https://*.example.com", or "*" */
+    const struct str *origins; /* exact, "*" under a scheme ("*.example.com"), or "*" */
     size_t n_origins;
     bool credentials;
     int64_t max_age_s;

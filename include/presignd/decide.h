@@ -5,6 +5,7 @@
 #ifndef PRESIGND_DECIDE_H
 #define PRESIGND_DECIDE_H
 
+#include "presignd/content_type.h"
 #include "presignd/fault.h"
 #include "presignd/post_packet.h"
 #include "presignd/profile.h"

@@ -1,0 +1,20 @@
+/*
+ * api - the route table: every path that presignd answers, with its steps.
+ */
+#ifndef PRESIGND_API_H
+#define PRESIGND_API_H
+
+#include "presignd/worker.h"
+
+extern const struct route api_routes[];
+extern const size_t api_routes_n;
+
+/* Steps of the route families; each array lives in its family's file. */
+extern step_fn *const uploads_steps[]; /* POST /v1/uploads */
+extern step_fn *const presign_steps[]; /* POST /presign */
+extern step_fn *const upload_steps[];  /* POST /upload */
+extern step_fn *const livez_steps[];
+extern step_fn *const readyz_steps[];
+extern step_fn *const metrics_steps[];
+
+#endif

@@ -1,0 +1,211 @@
+/*
+ * grant - decide, credentials, reserve: the steps between reading a wish and signing it.
+ *
+ * What fails after `reserve` gives back what it took: that packet was never handed out. So does a
+ * client that goes away before its answer was written.
+ */
+#include "presignd/grant.h"
+
+enum { CREDS_PATIENCE_MS = 5000, RETRY_AFTER_S = 5 };
+
+struct grant_call *grant_call_of(struct request *r)
+{
+    return container_of(r, struct grant_call, r);
+}
+
+enum step grant_refuse(struct grant_call *g, enum status st, size_t index)
+{
+    if (g->batch)
+        fault_int(&g->r.fault, "index", (int64_t)index);
+    return request_refuse(&g->r, st);
+}
+
+enum step grant_bad_member(struct grant_call *g, struct str member, struct str detail)
+{
+    fault_set(&g->r.fault, ST_INVALID_REQUEST, detail);
+    fault_str(&g->r.fault, "member", member);
+    return request_refuse(&g->r, ST_INVALID_REQUEST);
+}
+
+/* ---- decide ------------------------------------------------------------------------------------- */
+
+static enum status draw_ids(struct worker *w, int64_t wall_us, struct grant_ids *ids)
+{
+    TRY(random_uuid7(&w->random, wall_us / 1000, ids->id));
+    return random_uuid4(&w->random, ids->uuid);
+}
+
+/* A refusal names the member as the client wrote it. */
+static void rename_member(struct fault *f, const struct member_name *names)
+{
+    for (size_t i = 0; i < f->n_members; i++) {
+        struct fault_member *m = &f->members[i];
+        if (!str_equal(str_from(m->name), STR("member")))
+            continue;
+        for (const struct member_name *n = names; n && n->ours.len; n++)
+            if (str_equal(m->str, n->ours))
+                m->str = n->theirs;
+    }
+}
+
+enum step grant_decide(struct request *r)
+{
+    struct grant_call *g = grant_call_of(r);
+    g->grants = arena_array(&r->arena, g->n, sizeof(*g->grants));
+    if (!g->grants)
+        return request_refuse(r, ST_OVERLOADED);
+    for (size_t i = 0; i < g->n; i++) {
+        struct grant_ids ids;
+        enum status st = draw_ids(worker_of(r), r->wall_us, &ids);
+        if (st == ST_OK)
+            st = decide(g->world->settings.rules, g->who, &g->wishes[i], r->now_s, &ids, &r->arena,
+                        &g->grants[i].decision, &r->fault);
+        if (st == ST_NO_MEMORY)
+            return request_refuse(r, ST_OVERLOADED);
+        if (st != ST_OK) {
+            rename_member(&r->fault, g->names);
+            return grant_refuse(g, st, i);
+        }
+    }
+    return STEP_ON;
+}
+
+/* ---- credentials -------------------------------------------------------------------------------- */
+
+/* Sets every grant's expiry; ST_CREDENTIALS_* when these credentials will not do. */
+static enum status set_expiries(struct grant_call *g)
+{
+    const struct creds *c = g->signing->creds;
+    if (!c || creds_left_s(c, g->r.now_s) <= 0)
+        return ST_CREDENTIALS_UNAVAILABLE;
+    const int64_t least_s = g->world->settings.creds_min_ttl_s;
+    for (size_t i = 0; i < g->n; i++) {
+        struct grant *it = &g->grants[i];
+        bool starved = false;
+        it->expires_at_s = decide_expiry(&it->decision, g->r.now_s, c->expires_at_s, least_s,
+                                         &it->limited_by, &starved);
+        it->expires_in_s = it->expires_at_s - g->r.now_s;
+        if (starved || it->expires_in_s < 1)
+            return ST_CREDENTIALS_EXPIRING;
+    }
+    return ST_OK;
+}
+
+static enum step wait_for_creds(struct grant_call *g, struct worker *w)
+{
+    g->asked_creds = true;
+    waiter_join(&w->creds_waiters, &g->waiter, &g->r);
+    cred_store_want(w->fleet->cred_store);
+    return request_wait(&g->r, loop_now_ms(w->loop) + CREDS_PATIENCE_MS);
+}
+
+static enum step refuse_creds(struct grant_call *g, enum status st)
+{
+    fault_set(&g->r.fault, st,
+              st == ST_CREDENTIALS_EXPIRING
+                  ? STR("The signing credentials end too soon for this packet.")
+                  : STR("There are no signing credentials at the moment."));
+    g->r.fault.retry_after_s = RETRY_AFTER_S;
+    return request_refuse(&g->r, st);
+}
+
+enum step grant_credentials(struct request *r)
+{
+    struct grant_call *g = grant_call_of(r);
+    struct worker *w = worker_of(r);
+    waiter_leave(&g->waiter);
+    world_unref(g->signing);
+    g->signing = world_ref(w->world);
+
+    const enum status st = set_expiries(g);
+    if (st == ST_OK)
+        return STEP_ON;
+    return g->asked_creds ? refuse_creds(g, st) : wait_for_creds(g, w);
+}
+
+/* ---- reserve ------------------------------------------------------------------------------------ */
+
+static void reservation_done(struct ledger_op *op)
+{
+    struct grant_call *g = container_of(op, struct grant_call, op);
+    g->reserving = false;
+    g->reserved = op->status == ST_OK;
+    request_wake(&g->r);
+}
+
+static enum status list_files(struct grant_call *g)
+{
+    struct ledger_file *files = arena_array(&g->r.arena, g->n, sizeof(*files));
+    if (!files)
+        return ST_NO_MEMORY;
+    for (size_t i = 0; i < g->n; i++) {
+        const struct decision *d = &g->grants[i].decision;
+        files[i] = (struct ledger_file){
+            .id = { d->ids.id, UUID_TEXT },
+            .bucket = d->bucket->where.bucket,
+            .key = d->key,
+            .content_type = d->type.whole,
+            .content_length = d->has_length ? d->content_length : -1,
+            .reserve_bytes = d->reserve_bytes,
+            .expires_at_s = g->grants[i].expires_at_s,
+            .post = d->post,
+        };
+    }
+    g->op = (struct ledger_op){
+        .done = reservation_done,
+        .user_hash = str_from(g->who->user_hash),
+        .plan = g->grants[0].decision.plan,
+        .files = files,
+        .n_files = g->n,
+        .now_s = g->r.now_s,
+    };
+    return ST_OK;
+}
+
+static enum step reservation_answer(struct grant_call *g)
+{
+    if (g->reserved)
+        return STEP_ON;
+    g->r.fault = g->op.fault;
+    return request_refuse(&g->r, g->op.status);
+}
+
+enum step grant_reserve(struct request *r)
+{
+    struct grant_call *g = grant_call_of(r);
+    if (g->dry_run)
+        return STEP_ON;
+    if (g->op.done)
+        return g->reserving ? STEP_WAIT : reservation_answer(g);
+
+    if (list_files(g) != ST_OK)
+        return request_refuse(r, ST_OVERLOADED);
+    if (ledger_reserve(worker_of(r)->ledger, &g->op) == LEDGER_PENDING) {
+        g->reserving = true;
+        return request_wait(r, INT64_MAX); /* the ledger has a deadline of its own */
+    }
+    g->reserved = g->op.status == ST_OK;
+    return reservation_answer(g);
+}
+
+/* ---- the end ------------------------------------------------------------------------------------ */
+
+void grant_end(struct request *r, bool answer_was_sent)
+{
+    struct grant_call *g = grant_call_of(r);
+    waiter_leave(&g->waiter);
+    if (g->reserved && !answer_was_sent)
+        ledger_release(worker_of(r)->ledger, &g->op);
+    principal_unref(g->who);
+    world_unref(g->signing);
+    world_unref(g->world);
+}
+
+void grant_log(const struct request *r, struct jw *line)
+{
+    const struct grant_call *g = container_of(r, const struct grant_call, r);
+    if (!g->who)
+        return;
+    jw_str(line, "user", g->who->user);
+    jw_str(line, "user_hash", str_from(g->who->user_hash));
+}

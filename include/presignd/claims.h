@@ -24,12 +24,15 @@ struct issuer_config {
 
 /*
  * now_s in whole seconds. Numbers as integers or reals (RFC 7519 NumericDate), finite.
- * ST_OK; ST_INVALID_TOKEN (*reason: a literal for the log). Scope is not judged here.
+ * ST_OK; ST_INVALID_TOKEN (*reason: a literal for the log); ST_NO_MEMORY. Scope is not judged here.
  * `*out` is a new principal with one reference that owns a reference to `claims`.
  */
 MUST_CHECK enum status claims_check(const struct issuer_config *ic, size_t issuer_index,
                                     json_t *claims, int64_t now_s, struct principal **out,
                                     const char **reason);
+
+/* True when exp alone condemns it: such a token is worth neither a signature nor a fetch. */
+bool claims_expired(const struct issuer_config *ic, json_t *claims, int64_t now_s);
 
 /* exp, nbf again, at a cache hit. */
 bool claims_still_good(const struct principal *p, int64_t now_s);

@@ -27,7 +27,7 @@ enum { JWA_HS_ALL = 7, JWA_KINDS = 13, KID_MAX = 255 };
 unsigned jwa_from_name(struct str name);
 const char *jwa_name(unsigned one_alg);
 
-struct jwk {
+struct jwk { /* stays where it was made: kid points into it */
     struct str kid;       /* "" without; points into kid_text */
     char kid_text[KID_MAX + 1];
     unsigned algs;        /* what it may verify; never 0 */

@@ -30,14 +30,18 @@ struct keyring *keyring_new(size_t n); /* one reference, issuers zeroed; NULL wi
 struct keyring *keyring_ref(struct keyring *kr);
 void keyring_unref(struct keyring *kr);
 
-enum { KEYRING_NO_NEED = -1 };
+enum { KEYRING_NO_NEED = -1, KEYRING_COOL_DOWN_S = 30, KEYRING_ISSUERS_MAX = 64 };
+
+/* True when an unknown kid of that issuer may cause a fetch now. */
+bool keyring_may_refetch(const struct key_state *s, int64_t now_s);
 
 /*
  * Judges a token. ST_OK: *out is a principal with one reference. ST_INVALID_TOKEN: *reason is a
  * literal for the log. ST_KEYS_UNAVAILABLE: the keys of that issuer could not be had.
  * *out_need is KEYRING_NO_NEED, or the index of an issuer whose refetch might change the answer
  * (unknown kid, or no keys yet): ask key_source_want() for it, wait for the next keyring, judge once
- * more. Signature before claims, claims before nothing. ST_NO_MEMORY.
+ * more; the status of that second judgement stands, whatever it needs. Signature before claims;
+ * only an exp long past is looked at before. ST_NO_MEMORY.
  */
 MUST_CHECK enum status keyring_judge(const struct keyring *kr, struct str token, int64_t now_s,
                                      struct arena *scratch, struct principal **out, int *out_need,

@@ -12,6 +12,7 @@ enum { KEYSET_KEYS_MAX = 100, KEYSET_BYTES_MAX = 1 << 20 };
 
 struct keyset {
     atomic_int refs;
+    bool any_kid; /* of a PEM or a secret: the only key, whatever kid the token names */
     size_t n;
     struct jwk keys[];
 };
@@ -21,6 +22,7 @@ struct keyset {
  * *why tells of what was skipped. NULL: none usable, over the limits, or no JWK set (why says).
  */
 struct keyset *keyset_from_jwks(struct str json, unsigned allowed, struct buf *why);
+/* One key, which has no kid: it serves tokens with any kid and with none. */
 struct keyset *keyset_from_pem(struct str pem, unsigned allowed, struct buf *why);
 struct keyset *keyset_from_secret(struct str secret, unsigned allowed, struct buf *why);
 struct keyset *keyset_ref(struct keyset *ks);

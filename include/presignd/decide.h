@@ -6,7 +6,6 @@
 #define PRESIGND_DECIDE_H
 
 #include "presignd/content_type.h"
-#include "presignd/content_type.h"
 #include "presignd/fault.h"
 #include "presignd/post_packet.h"
 #include "presignd/profile.h"

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "presignd/json_guard.h"
+
 enum { NAME_SHOWN_BYTES = 64, ERROR_TEXT_MAX = 8192, FIELDS_MAX = 64, DEPTH_LIMIT = 64 };
 
 /* One step of a member's path: a name, or an index when the name is missing. */
@@ -231,14 +233,9 @@ enum status jr_parse(struct str text, int depth, struct arena *a, json_t **out_d
     TRY(check_text(&r, text, depth));
 
     json_error_t e = { 0 };
-    json_t *doc = json_loadb(text.ptr ? text.ptr : "", text.len, JSON_REJECT_DUPLICATES, &e);
-    if (doc) {
-        *out_doc = doc;
-        return ST_OK;
-    }
-    /* Most of jansson's own allocations fail without a word. */
-    if (json_error_code(&e) == json_error_out_of_memory || e.text[0] == '\0')
-        return ST_NO_MEMORY;
+    enum status st = json_guard_load(text, JSON_REJECT_DUPLICATES, out_doc, &e);
+    if (st != ST_INVALID_REQUEST)
+        return st;
     if (json_error_code(&e) == json_error_duplicate_key)
         return refuse_duplicate(&r, text, (size_t)e.position);
     return refuse_syntax(&r, &e);

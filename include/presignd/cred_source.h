@@ -51,16 +51,19 @@ struct cred_source *cred_source_new(enum cred_provider p, const struct cred_env 
                                     struct buf *why);
 void cred_source_free(struct cred_source *s);
 
-/* One constructor per file; cred_source_new picks. */
-struct cred_source *cred_env_new(const struct cred_env *env, struct buf *why);
+/* One constructor per file; cred_source_new picks. `name` is "env" or "static", a literal. */
+struct cred_source *cred_env_new(const struct cred_env *env, const char *name, struct buf *why);
 struct cred_source *cred_container_new(const struct cred_env *env, struct buf *why);
 struct cred_source *cred_imds_new(const struct cred_env *env, struct buf *why);
 struct cred_source *cred_auto_new(const struct cred_env *env, struct buf *why);
 
+/* A sentence about a reply that brought nothing, for why: "answered 503", "cannot be reached: ...". */
+void cred_reply_explain(struct buf *why, const struct reply *r);
+
 /*
  * Reads the document that IMDS and container endpoints answer with. ST_OK with a new generation;
  * ST_INVALID with why: no JSON, Code other than Success, a field missing, an unreadable or past
- * Expiration ("expired at arrival").
+ * Expiration ("expired at arrival"). ST_NO_MEMORY. Members it does not know are skipped.
  */
 MUST_CHECK enum status cred_json_read(struct str text, const char *source, int64_t now_s,
                                       struct creds **out, struct buf *why);

@@ -23,7 +23,13 @@ struct creds {
     const char *source;       /* "env", "imds", ... a literal */
 };
 
-/* One reference; texts are copied. NULL without memory or when a text is empty or too long. */
+enum { CREDS_TEXT_MAX = 8192 }; /* AWS promises no maximum for session tokens; 4096 is typical */
+
+/* What a key or token may be: not empty, up to CREDS_TEXT_MAX, printable ASCII without blanks. */
+bool creds_text_ok(struct str text);
+
+/* One reference; texts are copied. NULL without memory or when a text is not creds_text_ok (the
+ * session token may be empty). */
 struct creds *creds_new(struct str access_key_id, struct str secret_key, struct str session_token,
                         int64_t expires_at_s, int64_t obtained_at_s, const char *source);
 struct creds *creds_ref(struct creds *c);

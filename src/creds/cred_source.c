@@ -1,0 +1,49 @@
+/*
+ * cred_source - picks the constructor, and words what sources have in common.
+ */
+#include "presignd/cred_source.h"
+
+static struct cred_source *not_here(struct buf *why, struct str provider)
+{
+    buf_lit(why, "credentials.provider \"");
+    buf_str(why, provider);
+    buf_lit(why, "\" is not available in this version; env, container, imds and auto are");
+    return NULL;
+}
+
+struct cred_source *cred_source_new(enum cred_provider p, const struct cred_env *env,
+                                    struct buf *why)
+{
+    switch (p) {
+    case CRED_AUTO: return cred_auto_new(env, why);
+    case CRED_ENV: return cred_env_new(env, "env", why);
+    case CRED_FILE: return not_here(why, STR("file"));
+    case CRED_WEB_IDENTITY: return not_here(why, STR("web_identity"));
+    case CRED_CONTAINER: return cred_container_new(env, why);
+    case CRED_IMDS: return cred_imds_new(env, why);
+    case CRED_STATIC: return cred_env_new(env, "static", why);
+    }
+    return NULL;
+}
+
+void cred_source_free(struct cred_source *s)
+{
+    if (s)
+        s->kind->free(s);
+}
+
+void cred_reply_explain(struct buf *why, const struct reply *r)
+{
+    switch (r->kind) {
+    case REPLY_NONE: buf_lit(why, "was not asked"); return;
+    case REPLY_HTTP:
+        buf_lit(why, "answered ");
+        buf_int(why, r->http);
+        return;
+    case REPLY_TIMEOUT: buf_lit(why, "did not answer: "); break;
+    case REPLY_UNREACHABLE: buf_lit(why, "cannot be reached: "); break;
+    case REPLY_FORBIDDEN: buf_lit(why, "may not be asked: "); break;
+    case REPLY_TOO_LARGE: buf_lit(why, "answered too much: "); break;
+    }
+    buf_str(why, r->why);
+}

@@ -1,0 +1,36 @@
+/*
+ * reload - reads configuration, keys and secrets anew on a thread of its own (loops touch no file),
+ * and hands the checked result to a loop.
+ */
+#ifndef PRESIGND_RELOAD_H
+#define PRESIGND_RELOAD_H
+
+#include "presignd/config.h"
+#include "presignd/key_source.h"
+#include "presignd/loop.h"
+
+struct reload {
+    struct config_ask ask;
+    struct loop *loop; /* where done is called */
+    void (*done)(
+        struct reload *r); /* status says how it went; takes what it wants of the results */
+    enum status status;
+    struct config *config; /* results; released by reload_release unless taken */
+    struct keyring *keyring;
+    struct cred_source *source;
+    struct buf why;
+    struct post post;
+    bool running;
+};
+
+#define RELOAD_WHY_MAX 16384
+
+/* The same on the calling thread, for the start: ST_OK with the three results, else why. */
+MUST_CHECK enum status reload_now(struct reload *r);
+
+/* Starts the thread; does nothing while one runs. ST_INTERNAL: no thread to be had. */
+MUST_CHECK enum status reload_start(struct reload *r);
+
+void reload_release(struct reload *r);
+
+#endif

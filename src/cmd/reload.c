@@ -1,0 +1,76 @@
+/*
+ * reload - one pass over everything that lies in files. All of it is checked before any of it is
+ * used: on a fault the server goes on with what it had.
+ */
+#include "presignd/reload.h"
+
+#include <pthread.h>
+
+static void *config_owner(struct config *c)
+{
+    return config_ref(c);
+}
+
+static void config_disown(void *owner)
+{
+    config_unref(owner);
+}
+
+static enum status load(struct reload *r)
+{
+    TRY(config_load(&r->ask, &r->config, &r->why));
+    r->keyring = key_source_load(r->config->issuers, r->config->n_issuers, config_owner(r->config),
+                                 config_disown, &r->why);
+    if (!r->keyring)
+        return ST_INVALID;
+    r->source = cred_source_new(r->config->provider, &r->config->env, &r->why);
+    return r->source ? ST_OK : ST_INVALID;
+}
+
+enum status reload_now(struct reload *r)
+{
+    r->why = BUF_INIT(RELOAD_WHY_MAX);
+    r->status = load(r);
+    return r->status;
+}
+
+void reload_release(struct reload *r)
+{
+    config_unref(TAKE(r->config));
+    keyring_unref(TAKE(r->keyring));
+    cred_source_free(TAKE(r->source));
+    buf_release(&r->why);
+}
+
+static void deliver(struct post *p, struct loop *l)
+{
+    (void)l;
+    struct reload *r = container_of(p, struct reload, post);
+    r->running = false;
+    r->done(r);
+    reload_release(r);
+}
+
+static void *thread_main(void *arg)
+{
+    struct reload *r = arg;
+    (void)reload_now(r); /* the status travels in r */
+    log_flush();
+    r->post.run = deliver;
+    loop_post(r->loop, &r->post);
+    return NULL;
+}
+
+enum status reload_start(struct reload *r)
+{
+    if (r->running)
+        return ST_OK;
+    pthread_t id;
+    r->running = true;
+    if (pthread_create(&id, NULL, thread_main, r) != 0) {
+        r->running = false;
+        return ST_INTERNAL;
+    }
+    pthread_detach(id);
+    return ST_OK;
+}

@@ -1,6 +1,5 @@
 /*
  * profile - the operator's rules in the form that requests are judged by: buckets, profiles, plans.
- *
  * Made once from the configuration (profile_prepare), immutable afterwards, shared by all loops.
  * Texts lie in the configuration's arena.
  */
@@ -8,8 +7,7 @@
 #define PRESIGND_PROFILE_H
 
 #include "presignd/endpoint.h"
-#include "presignd/json_read.h"
-#include "presignd/template.h"
+#include "presignd/profile_texts.h"
 
 struct bucket {
     struct str name; /* the alias: "main" */
@@ -19,13 +17,9 @@ struct bucket {
     struct endpoint public_place, own_place; /* resolved by profile_prepare */
 };
 
+enum { EXPIRES_MAX_S = 604800 };
 enum size_rule { SIZE_EXACT, SIZE_RANGE, SIZE_ANY };
 enum checksum_rule { CHECKSUM_NONE, CHECKSUM_OPTIONAL, CHECKSUM_REQUIRED };
-
-struct profile_text { /* a field or a metadatum that is always sent */
-    struct str name;
-    struct template value;
-};
 
 struct profile_extensions {
     struct str content_type;
@@ -48,11 +42,11 @@ struct profile {
     enum size_rule size;
     enum checksum_rule checksum;
     int64_t expires_s, max_expires_s;
-    const struct profile_text *fields;
-    size_t n_fields;
-    const struct profile_text *metadata_set;
-    size_t n_metadata_set;
+    struct profile_side post_side, put_side;
+    struct jr_strs metadata_set;   /* names, without x-amz-meta- */
     struct jr_strs metadata_allow;
+    const struct template **words; /* templates with words: what a token must be able to fill */
+    size_t n_words;
     struct jr_strs allow_plans;
     bool allow_plans_given;
     struct str allow_scope; /* "" = any */
@@ -93,7 +87,8 @@ struct rules {
 
 const struct profile *rules_profile(const struct rules *r, struct str name); /* NULL: none */
 
-/* The plan a principal has: the token's, or the default; NULL when no plans are configured. */
+/* The plan a principal has: the token's, or the default; NULL when no plans are configured (then
+ * {plan} and allow.plans go by the word in the token). */
 const struct plan *rules_plan(const struct rules *r, struct str name);
 
 /* The raw form of a profile, as the configuration's tables fill it. */
@@ -116,7 +111,8 @@ struct profile_config {
 };
 
 /*
- * Checks one profile and compiles it. `buckets` are resolved already (bucket_prepare).
+ * Checks one profile and compiles it. `buckets` are resolved already (bucket_prepare), `plans` and
+ * several_issuers are set.
  * ST_OK; ST_INVALID: *member is the path below the profile ("key", "fields.acl"), *why a sentence.
  * Warnings (the check prints them) are appended to `warn`, one a line. ST_NO_MEMORY.
  */

@@ -16,12 +16,14 @@ struct template {
     bool constant;               /* no word at all: the value is `text` for every request */
     bool has_uuid;               /* holds {uuid} or {uuid7} */
     bool has_user, has_user_hash;
+    bool has_filename;
+    size_t max_bytes;            /* no expansion is longer */
     struct str text;             /* as written */
 };
 
 struct template_values {
     const struct principal *who;
-    struct str plan;       /* resolved */
+    struct str plan;       /* resolved; the token's own where no plans are configured */
     struct str profile;
     struct str uuid, uuid7;
     struct str filename;   /* cleaned; "file" when none was sent */
@@ -36,8 +38,11 @@ enum template_use { TEMPLATE_KEY, TEMPLATE_VALUE };
 MUST_CHECK enum status template_compile(struct template *out, struct str text,
                                         enum template_use use, struct arena *a, struct buf *why);
 
-/* ST_OK; ST_PROFILE_NOT_ALLOWED: a word without a (fit) value: *out_word names it. Words that come from
- * the token must be [A-Za-z0-9._-]{1,128} and neither "." nor "..". out's failure too. */
+/* True when every word that comes from the token has a fit value: [A-Za-z0-9._-]{1,128} and neither
+ * "." nor ".." (a {claim:NAME} may be an integer). Else *out_word names the word, as written. */
+bool template_fits(const struct template *t, const struct template_values *v, struct str *out_word);
+
+/* ST_OK; ST_PROFILE_NOT_ALLOWED: a word without a fit value (template_fits). out's failure too. */
 MUST_CHECK enum status template_expand(const struct template *t, const struct template_values *v,
                                        struct buf *out, struct str *out_word);
 

@@ -151,7 +151,9 @@ static enum key_next after_keys(struct key_refresh *r, const struct reply *last,
 {
     unsigned char digest[HASH_BYTES];
     hash_once(last->body, digest);
-    const bool same = r->keys && memcmp(digest, r->digest, sizeof(digest)) == 0;
+    const struct str seen = { (const char *)digest, sizeof(digest) };
+    const struct str before = { (const char *)r->digest, sizeof(r->digest) };
+    const bool same = r->keys && str_equal(seen, before);
     struct keyset *fresh =
         same ? keyset_ref(r->keys) : keyset_from_jwks(last->body, r->config->algorithms, why);
     if (!fresh)

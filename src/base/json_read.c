@@ -29,11 +29,21 @@ struct reader {
 
 /* ---- errors ---- */
 
+static bool control(char c)
+{
+    return (unsigned char)c < 0x20 || c == 0x7f;
+}
+
+/* jansson cuts what it quotes between bytes, not between characters. */
 static void put_cleaned(struct buf *out, struct str text)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        buf_char(out, c < 0x20 || c == 0x7f ? '?' : text.ptr[i]);
+    size_t n;
+    for (size_t at = 0; at < text.len; at += MAX_OF(n, 1)) {
+        n = str_utf8_at(text, at);
+        if (n == 0 || control(text.ptr[at]))
+            buf_char(out, '?');
+        else
+            buf_str(out, str_slice(text, at, at + n));
     }
 }
 

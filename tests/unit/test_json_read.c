@@ -126,6 +126,7 @@ static const struct {
     { "single quotes",       STR_INIT("['a']"),      "", "line 1, column 2: invalid token near '''" },
     { "line break in text",  STR_INIT("[\"a\nb\"]"), "", "line 1, column 3: unexpected newline near '\"a'" },
     { "control in text",     STR_INIT("[\"a\x01\"]"), "", "line 1, column 3: control character 0x1 near '\"a'" },
+    { "quoted in mid-character", STR_INIT("{\"\\u000\xdd\x9d\"]}"), "", "line 1, column 8: invalid escape near '\"\\u000?'" },
     { "lone surrogate",      STR_INIT("[\"\\ud800\"]"), "", "line 1, column 9: invalid Unicode '\\uD800' near '\"\\ud800\"'" },
     { "byte order mark",     STR_INIT("\xef\xbb\xbf{}"), "", "line 1, column 1: '[' or '{' expected near '\xef\xbb\xbf'" },
 

@@ -9,11 +9,11 @@
 
 #include "presignd/buf.h"
 
-void encode_hex(struct buf *out, struct str bytes); /* lower case */
-void encode_base64(struct buf *out, struct str bytes); /* RFC 4648 section 4, padded */
+void encode_hex(struct buf *out, struct str bytes);       /* lower case */
+void encode_base64(struct buf *out, struct str bytes);    /* RFC 4648 section 4, padded */
 void encode_base64url(struct buf *out, struct str bytes); /* RFC 4648 section 5, unpadded */
-void encode_uri(struct buf *out, struct str bytes);      /* query names and values, metadata */
-void encode_uri_path(struct buf *out, struct str bytes); /* '/' stays */
+void encode_uri(struct buf *out, struct str bytes);       /* query names and values, metadata */
+void encode_uri_path(struct buf *out, struct str bytes);  /* '/' stays */
 
 /*
  * Strict decoders: only the alphabet, canonical (spare bits zero, exact padding for base64, none for

@@ -12,7 +12,10 @@
 
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
 
-/* Process-wide; call before threads start and at reload. `fd` is borrowed. */
+/*
+ * Process-wide; call before threads start and at reload. `fd` is borrowed. SIGPIPE must be ignored:
+ * a reader that left is then a sink without room.
+ */
 void log_setup(int fd, enum log_level least);
 bool log_enabled(enum log_level level);
 

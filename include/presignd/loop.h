@@ -38,23 +38,34 @@ struct turn {
     struct turn *next;
 };
 
-struct loop *loop_new(void);
-void loop_free(struct loop *l); /* posts not yet run are run first */
+struct loop *loop_new(void); /* NULL: no memory or descriptors */
+/* Posts not yet run are run first. Nobody may post any more: join the threads that do. */
+void loop_free(struct loop *l);
 
 /* Runs until loop_stop(). */
 void loop_run(struct loop *l);
 
-/* One turn: sleeps at most max_sleep_ms, handles what is ready; for tests and commands. */
+/*
+ * One turn: sleeps at most max_sleep_ms, handles what is ready, runs posts and due timers; for tests
+ * and commands. Posts that were there before the call are run in it.
+ */
 void loop_turn(struct loop *l, int64_t max_sleep_ms);
 
 /* May be called from any thread and from signal handlers' threads (not from a handler itself). */
 void loop_stop(struct loop *l);
 void loop_post(struct loop *l, struct post *p);
 
-/* Starts, changes (events differ) or ends (events 0) the watch of s->fd. */
+/*
+ * Starts, changes (events differ) or ends (events 0) the watch of s->fd. End it before closing the
+ * descriptor or freeing the source; any callback may do that to any source, also to its own.
+ * ST_NO_MEMORY, or ST_INVALID for what epoll does not take; ending always succeeds.
+ */
 MUST_CHECK enum status loop_watch(struct loop *l, struct source *s, uint32_t epoll_events);
 
-/* Sets or moves a timer; loop_timer_stop of one not set is fine. A timer fires once. */
+/*
+ * Sets or moves a timer; loop_timer_stop of one not set is fine. A timer fires once. One that is
+ * set by a timer fires in the next turn at the earliest. ST_NO_MEMORY; moving always succeeds.
+ */
 MUST_CHECK enum status loop_timer_at(struct loop *l, struct timer *t, int64_t at_ms);
 void loop_timer_stop(struct loop *l, struct timer *t);
 

@@ -15,7 +15,7 @@ typedef atomic_uint_least64_t metric_cell;
 enum { METRIC_ROUTES = 16, METRIC_BUCKETS = 14 };
 
 struct metric_histogram {
-    metric_cell bucket[METRIC_BUCKETS + 1]; /* the last is +Inf */
+    metric_cell bucket[METRIC_BUCKETS + 1]; /* each its own share, not a running sum; last: +Inf */
     metric_cell sum_us;
 };
 

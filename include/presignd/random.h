@@ -21,7 +21,8 @@ void random_pool_release(struct random_pool *p);
 /* ST_OK or ST_INTERNAL when the system has no randomness (never seen; a grant must fail then). */
 MUST_CHECK enum status random_bytes(struct random_pool *p, void *out, size_t n);
 MUST_CHECK enum status random_uuid4(struct random_pool *p, char out[UUID_TEXT + 1]);
-MUST_CHECK enum status random_uuid7(struct random_pool *p, int64_t wall_ms, char out[UUID_TEXT + 1]);
+MUST_CHECK enum status random_uuid7(struct random_pool *p, int64_t wall_ms,
+                                    char out[UUID_TEXT + 1]);
 
 /* Uniform in [0, below); below > 0. For jitter; falls back to 0 without randomness. */
 int64_t random_below(struct random_pool *p, int64_t below);

@@ -21,7 +21,8 @@ struct secret {
 /* Wipes and frees; the secret is empty afterwards. */
 void secret_release(struct secret *s);
 
-/* Copies bytes in, wiping what was there. ST_TOO_LARGE over SECRET_MAX, ST_NO_MEMORY. */
+/* Copies bytes in (they may be a view of the secret itself), wiping what was there. After
+ * ST_TOO_LARGE (over SECRET_MAX) or ST_NO_MEMORY the secret is as before. */
 MUST_CHECK enum status secret_set(struct secret *s, struct str bytes);
 
 /* Reads a file (at most SECRET_MAX bytes); one trailing newline (LF or CR LF) is dropped.

@@ -334,8 +334,9 @@ static void end_ready(struct source *s, uint32_t epoll_events)
         assert_int_equal(loop_watch(e->loop, &(*e->victim)->source, e->then), ST_OK);
         return;
     }
-    end_free(*e->victim);
-    *e->victim = NULL;
+    struct end **victim = e->victim; /* it may be e itself */
+    end_free(*victim);
+    *victim = NULL;
 }
 
 /* A readable source. */

@@ -41,7 +41,7 @@ SRCS := \
     src/http/gate.c src/http/cors.c src/http/problem.c src/http/request.c src/http/route.c \
     src/http/exposition.c src/http/access_log.c src/http/server.c \
     \
-    src/api/worker.c src/api/authenticate.c src/api/grant.c src/api/packet_json.c \
+    src/api/worker.c src/api/grant.c src/api/authenticate.c src/api/packet_json.c \
     src/api/uploads.c src/api/presign.c src/api/probes.c src/api/routes.c \
     \
     src/config.c \

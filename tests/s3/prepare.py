@@ -1,0 +1,24 @@
+#!/usr/bin/python3
+"""prepare.py ENDPOINT BUCKET ORIGINS - makes the bucket, its CORS rule, and the right to ask STS."""
+import json
+import sys
+
+import boto3
+from botocore.config import Config
+
+endpoint, bucket, origins = sys.argv[1:]
+patient = dict(connect_timeout=5, read_timeout=20, retries={"max_attempts": 3})
+
+iam = boto3.client("iam", endpoint_url=endpoint, region_name="us-east-1", config=Config(**patient))
+# compact: the gateway reads a '+' of a form body as it stands, so there must be no blanks
+may_ask_sts = {"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow", "Action": "sts:GetSessionToken", "Resource": "*"}]}
+iam.put_user_policy(UserName="demo", PolicyName="sts",
+                    PolicyDocument=json.dumps(may_ask_sts, separators=(",", ":")))
+
+s3 = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1",
+                  config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, **patient))
+s3.create_bucket(Bucket=bucket)
+s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [{
+    "AllowedOrigins": json.loads(origins), "AllowedMethods": ["POST", "PUT", "GET", "HEAD"],
+    "AllowedHeaders": ["*"], "ExposeHeaders": ["ETag", "Location"], "MaxAgeSeconds": 60}]})

@@ -195,7 +195,15 @@ $(B)/tests/replay_$1: $(B)/tests/fuzz/fuzz_$1.o $(B)/tests/fuzz/replay.o \
 endef
 $(foreach t,$(FUZZ_SRCS:tests/fuzz/fuzz_%.c=%),$(eval $(call replay_rule,$t)))
 
-check-programs: all $(UNIT_BINS) $(REPLAY_BINS)
+# The signer for pytest to talk to (tests/blackbox/test_oracle.py), and its benchmark.
+SIGNERS := $(B)/tests/sign_driver $(B)/tests/bench_sign
+$(B)/tests/sign_driver: $(B)/tests/oracle/sign_driver.o $(call upto,sign)
+$(B)/tests/bench_sign: $(B)/tests/bench/bench_sign.o $(call upto,sign)
+$(SIGNERS):
+	@echo "LD $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PC_LIBS)
+
+check-programs: all $(UNIT_BINS) $(REPLAY_BINS) $(SIGNERS)
 	@:
 
 # make test-str builds and runs one unit test.
@@ -271,7 +279,8 @@ install: all
 LINTS := lint-format lint-text lint-headers lint-gcc lint-clang lint-tidy lint-cppcheck lint-shell
 .PHONY: $(LINTS)
 HDRS := $(wildcard include/presignd/*.h)
-OUR_C := $(PRESENT) $(HDRS) $(wildcard tests/unit/*.[ch] tests/oom/*.[ch] tests/fuzz/*.[ch])
+OUR_C := $(PRESENT) $(HDRS) $(wildcard $(addprefix tests/,unit/*.[ch] oom/*.[ch] fuzz/*.[ch] \
+             oracle/*.c bench/*.c))
 
 lint: deps-build deps-test deps-lint
 	$(SUBMAKE) -k $(LINTS)

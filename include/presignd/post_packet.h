@@ -10,7 +10,7 @@
 
 #include "presignd/sigv4.h"
 
-enum { POST_FIELDS_MAX = 48, POST_FORM_BYTES_MAX = 20480 };
+enum { POST_FIELDS_MAX = 48, POST_FORM_BYTES_MAX = 20480, POST_KEPT_MAX = 4096 };
 
 struct post_field {
     struct str name; /* as AWS prints it: "key", "Content-Type", "x-amz-meta-album" */
@@ -20,12 +20,12 @@ struct post_field {
 struct post_ask {
     struct str bucket;
     struct str key;
-    const struct post_field
-        *fields; /* further fields, in their order; not key, policy, x-amz-* auth */
+    const struct post_field *fields; /* the others, in their order; not policy or x-amz-* auth */
     size_t n_fields;
     size_t n_shared; /* the first n_shared fields are the same in every packet of the profile */
     int64_t min_bytes, max_bytes; /* content-length-range, inclusive */
     int64_t expires_at_s;         /* unix; whole seconds */
+    size_t shared_slot;           /* for a struct post_kept: the profile's number */
 };
 
 struct post_packet {
@@ -55,6 +55,22 @@ MUST_CHECK enum status post_conditions(struct buf *out, const struct post_ask *a
 MUST_CHECK enum status post_packet_sign(struct post_packet *out, const struct post_ask *ask,
                                         const struct sign_creds *c, const struct signing_key *k,
                                         int64_t now_s);
+
+/*
+ * What the packets of a profile share, kept from one packet to the next: base64 and signature state
+ * of the policy's beginning. One per loop; ask->shared_slot says which slot, which is made anew
+ * whenever bucket, shared fields, credential, day, region, session token or k->generation differ.
+ */
+struct post_kept;
+struct post_kept *post_kept_new(size_t slots); /* 1 to POST_KEPT_MAX are made; NULL: no memory */
+void post_kept_free(struct post_kept *kept);
+DEFINE_AUTO_PTR(post_kept)
+
+/* post_packet_sign with the shared part out of `kept`. The same bytes, the same statuses. */
+MUST_CHECK enum status post_packet_sign_kept(struct post_packet *out, const struct post_ask *ask,
+                                             const struct sign_creds *c,
+                                             const struct signing_key *k, int64_t now_s,
+                                             struct post_kept *kept);
 
 /* True when a value may stand in a field: UTF-8 without control, bidi, '$', '\\'. */
 bool post_value_ok(struct str value);

@@ -11,6 +11,7 @@
  */
 #include "presignd/post_packet.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "presignd/date.h"
@@ -29,6 +30,7 @@ enum {
     AMZ_DATE_BYTES = 16,
     SIGNATURE_BYTES = 2 * HASH_BYTES,
     POLICY_BYTES_MAX = POST_FORM_BYTES_MAX / 4 * 3,
+    INPUTS_MAX = POLICY_BYTES_MAX,
 };
 
 /* clang-format off */
@@ -75,7 +77,7 @@ bool post_value_ok(struct str value)
 static bool is_ours(struct str name)
 {
     for (size_t i = 0; i < ARRAY_LEN(ours); i++)
-        if (str_equal_nocase(name, ours[i]))
+        if (name.len == ours[i].len && str_equal_nocase(name, ours[i]))
             return true;
     return false;
 }
@@ -178,25 +180,27 @@ static void exact_all(struct jw *j, const struct post_field *fields, size_t n)
         exact(j, fields[i].name, fields[i].value);
 }
 
-static enum status write_policy(struct buf *out, const struct post_ask *ask, const struct list *l)
+/* What the packets of one profile, credential and day share. */
+static void write_shared(struct jw *j, const struct post_ask *ask, const struct list *l)
 {
-    struct jw j = { .out = out };
-    jw_open(&j, '{');
-    jw_open_key(&j, "conditions", '[');
-    exact(&j, STR("bucket"), ask->bucket);
-    exact_all(&j, l->fields + 1, l->n_fixed - 1);
-    exact_all(&j, l->fields + l->n_fixed, 1);
-    size_range(&j, ask);
-    exact_all(&j, l->fields, 1);
-    exact_all(&j, l->fields + l->n_fixed + 1, l->n - l->n_fixed - 1);
-    jw_close(&j);
+    jw_open(j, '{');
+    jw_open_key(j, "conditions", '[');
+    exact(j, STR("bucket"), ask->bucket);
+    exact_all(j, l->fields + 1, l->n_fixed - 1);
+}
+
+static void write_own(struct jw *j, const struct post_ask *ask, const struct list *l)
+{
+    exact_all(j, l->fields + l->n_fixed, 1);
+    size_range(j, ask);
+    exact_all(j, l->fields, 1);
+    exact_all(j, l->fields + l->n_fixed + 1, l->n - l->n_fixed - 1);
+    jw_close(j);
     char iso[sizeof("9999-12-31T23:59:59Z")];
     struct buf expiration = BUF_FIXED(iso);
     date_iso(&expiration, ask->expires_at_s);
-    TRY(buf_check(&expiration));
-    jw_str(&j, "expiration", buf_view(&expiration));
-    jw_close(&j);
-    return jw_end(&j);
+    jw_str(j, "expiration", buf_view(&expiration));
+    jw_close(j);
 }
 
 /* Everything the packet is made of, checked; amz_date lives in the caller's array. */
@@ -220,7 +224,10 @@ enum status post_policy(struct buf *out, const struct post_ask *ask, const struc
     struct buf amz_date = BUF_FIXED(date);
     struct list l;
     TRY(prepare(&l, ask, c, k, now_s, &amz_date));
-    return write_policy(out, ask, &l);
+    struct jw j = { .out = out };
+    write_shared(&j, ask, &l);
+    write_own(&j, ask, &l);
+    return jw_end(&j);
 }
 
 enum status post_conditions(struct buf *out, const struct post_ask *ask)
@@ -237,28 +244,182 @@ enum status post_conditions(struct buf *out, const struct post_ask *ask)
     return jw_end(&j);
 }
 
+/* ---- the shared part, kept ----------------------------------------------------------------------- */
+
+/* A policy's beginning as base64, in whole groups, and the signature's state after it. */
+struct shared {
+    struct buf inputs; /* what it was made of; empty: nothing is kept */
+    struct buf base64;
+    char rest[2]; /* policy bytes after the last whole group */
+    size_t n_rest;
+    struct hmac hmac; /* secret: keyed */
+    struct jw writer; /* where the policy goes on */
+};
+
+#define SHARED_INIT \
+    ((struct shared){ .inputs = BUF_INIT(INPUTS_MAX), .base64 = BUF_INIT(POST_FORM_BYTES_MAX) })
+
+static void shared_release(struct shared *s)
+{
+    buf_release(&s->inputs);
+    buf_release(&s->base64);
+    crypto_wipe(&s->hmac, sizeof(s->hmac));
+}
+
+struct post_kept {
+    size_t n;
+    struct shared slots[];
+};
+
+struct post_kept *post_kept_new(size_t slots)
+{
+    const size_t n = MIN_OF(MAX_OF(slots, 1), (size_t)POST_KEPT_MAX);
+    struct post_kept *kept = malloc(sizeof(*kept) + n * sizeof(kept->slots[0]));
+    if (!kept)
+        return NULL;
+    kept->n = n;
+    for (size_t i = 0; i < n; i++)
+        kept->slots[i] = SHARED_INIT;
+    return kept;
+}
+
+void post_kept_free(struct post_kept *kept)
+{
+    for (size_t i = 0; kept && i < kept->n; i++)
+        shared_release(&kept->slots[i]);
+    free(kept);
+}
+
+static void push_input(struct buf *out, struct str s)
+{
+    buf_str(out, (struct str){ (const char *)&s.len, sizeof(s.len) });
+    buf_str(out, s);
+}
+
+/* All that the shared part and its signature depend on, each with its length before it. */
+static void list_inputs(struct buf *out, const struct post_ask *ask, const struct list *l,
+                        const struct signing_key *k)
+{
+    buf_str(out, (struct str){ (const char *)&k->generation, sizeof(k->generation) });
+    push_input(out, ask->bucket);
+    for (size_t i = 1; i < l->n_fixed; i++) {
+        push_input(out, l->fields[i].name);
+        push_input(out, l->fields[i].value);
+    }
+}
+
+static enum status make_shared(struct shared *s, const struct post_ask *ask, const struct list *l,
+                               const struct signing_key *k)
+{
+    char json[POLICY_BYTES_MAX];
+    struct buf policy = BUF_FIXED(json);
+    s->writer = (struct jw){ .out = &policy };
+    write_shared(&s->writer, ask, l);
+    s->writer.out = NULL;
+    TRY(buf_check(&policy));
+    s->n_rest = policy.len % 3;
+    const size_t whole = policy.len - s->n_rest;
+    memcpy(s->rest, json + whole, s->n_rest);
+    buf_reset(&s->base64);
+    encode_base64(&s->base64, str_slice(buf_view(&policy), 0, whole));
+    TRY(buf_check(&s->base64));
+    hmac_start(&s->hmac, &k->key);
+    hmac_add(&s->hmac, buf_view(&s->base64));
+    return ST_OK;
+}
+
+/* The shared part of this ask in *s: still there, or made. */
+static enum status have_shared(struct shared *s, const struct post_ask *ask, const struct list *l,
+                               const struct signing_key *k)
+{
+    char text[INPUTS_MAX];
+    struct buf inputs = BUF_FIXED(text);
+    list_inputs(&inputs, ask, l, k);
+    TRY(buf_check(&inputs));
+    if (str_equal(buf_view(&inputs), buf_view(&s->inputs)))
+        return ST_OK;
+    buf_reset(&s->inputs);
+    TRY(make_shared(s, ask, l, k));
+    buf_str(&s->inputs, buf_view(&inputs));
+    const enum status st = buf_check(&s->inputs);
+    if (st != ST_OK)
+        buf_reset(&s->inputs);
+    return st;
+}
+
 /* ---- the packet --------------------------------------------------------------------------------- */
 
-static enum status check_form_size(const struct post_packet *p)
+static enum status check_form_size(const struct list *l)
 {
     size_t bytes = FILE_PART_BYTES;
-    for (size_t i = 0; i < p->n_fields; i++)
-        bytes += PART_BYTES + p->fields[i].name.len + p->fields[i].value.len;
+    for (size_t i = 0; i < l->n; i++)
+        bytes += PART_BYTES + l->fields[i].name.len + l->fields[i].value.len;
     return bytes < POST_FORM_BYTES_MAX ? ST_OK : ST_TOO_LARGE;
 }
 
+/* The policy from where the shared part ends, beginning with what filled no group there. */
+static enum status write_rest(struct buf *policy, const struct shared *s,
+                              const struct post_ask *ask, const struct list *l)
+{
+    buf_str(policy, (struct str){ s->rest, s->n_rest });
+    struct jw j = s->writer;
+    j.out = policy;
+    write_own(&j, ask, l);
+    return jw_end(&j);
+}
+
 /* text is date, base64 of the policy, signature, in this order. */
-static enum status write_text(struct buf *text, struct str amz_date, struct str policy,
+static enum status write_text(struct buf *text, struct str amz_date, const struct shared *s,
+                              struct str rest, const struct signing_key *k)
+{
+    buf_reset(text);
+    (void)buf_room(text, AMZ_DATE_BYTES + s->base64.len + (rest.len + 2) / 3 * 4 + SIGNATURE_BYTES);
+    buf_str(text, amz_date);
+    buf_str(text, buf_view(&s->base64));
+    const size_t rest_at = text->len;
+    encode_base64(text, rest);
+    TRY(buf_check(text));
+
+    unsigned char mac[HASH_BYTES];
+    struct hmac hmac = s->hmac;
+    hmac.key = &k->key;
+    hmac_add(&hmac, str_slice(buf_view(text), rest_at, text->len));
+    hmac_end(&hmac, mac);
+    encode_hex(text, (struct str){ (const char *)mac, HASH_BYTES });
+    return buf_check(text);
+}
+
+static enum status sign_after(struct post_packet *out, struct list *l, struct str amz_date,
+                              const struct shared *s, const struct post_ask *ask,
                               const struct signing_key *k)
 {
-    const size_t base64_bytes = (policy.len + 2) / 3 * 4;
-    buf_reset(text);
-    (void)buf_room(text, AMZ_DATE_BYTES + base64_bytes + SIGNATURE_BYTES);
-    buf_str(text, amz_date);
-    encode_base64(text, policy);
-    TRY(buf_check(text));
-    sigv4_sign(text, k, str_slice(buf_view(text), AMZ_DATE_BYTES, text->len));
-    return buf_check(text);
+    char json[POLICY_BYTES_MAX];
+    struct buf rest = BUF_FIXED(json);
+    TRY(write_rest(&rest, s, ask, l));
+    TRY(write_text(&out->text, amz_date, s, buf_view(&rest), k));
+
+    const struct str text = buf_view(&out->text);
+    const size_t signature_at = text.len - SIGNATURE_BYTES;
+    l->fields[l->n_fixed].value = str_slice(text, 0, AMZ_DATE_BYTES);
+    add(l, STR("policy"), str_slice(text, AMZ_DATE_BYTES, signature_at));
+    add(l, STR("x-amz-signature"), str_slice(text, signature_at, text.len));
+    TRY(check_form_size(l));
+    memcpy(out->fields, l->fields, l->n * sizeof(l->fields[0]));
+    out->n_fields = l->n;
+    return ST_OK;
+}
+
+enum status post_packet_sign_kept(struct post_packet *out, const struct post_ask *ask,
+                                  const struct sign_creds *c, const struct signing_key *k,
+                                  int64_t now_s, struct post_kept *kept)
+{
+    char date[AMZ_DATE_BYTES];
+    struct buf amz_date = BUF_FIXED(date);
+    struct list l;
+    TRY(prepare(&l, ask, c, k, now_s, &amz_date));
+    struct shared *s = &kept->slots[ask->shared_slot % kept->n];
+    TRY(have_shared(s, ask, &l, k));
+    return sign_after(out, &l, buf_view(&amz_date), s, ask, k);
 }
 
 enum status post_packet_sign(struct post_packet *out, const struct post_ask *ask,
@@ -268,19 +429,9 @@ enum status post_packet_sign(struct post_packet *out, const struct post_ask *ask
     struct buf amz_date = BUF_FIXED(date);
     struct list l;
     TRY(prepare(&l, ask, c, k, now_s, &amz_date));
-    char json[POLICY_BYTES_MAX];
-    struct buf policy = BUF_FIXED(json);
-    TRY(write_policy(&policy, ask, &l));
-    TRY(write_text(&out->text, buf_view(&amz_date), buf_view(&policy), k));
-
-    const struct str text = buf_view(&out->text);
-    const size_t signature_at = text.len - SIGNATURE_BYTES;
-    l.fields[l.n_fixed].value = str_slice(text, 0, AMZ_DATE_BYTES);
-    add(&l, STR("policy"), str_slice(text, AMZ_DATE_BYTES, signature_at));
-    add(&l, STR("x-amz-signature"), str_slice(text, signature_at, text.len));
-    memcpy(out->fields, l.fields, l.n * sizeof(l.fields[0]));
-    out->n_fields = l.n;
-    return check_form_size(out);
+    AUTO(shared) s = SHARED_INIT;
+    TRY(make_shared(&s, ask, &l, k));
+    return sign_after(out, &l, buf_view(&amz_date), &s, ask, k);
 }
 
 void post_packet_release(struct post_packet *p)

@@ -431,6 +431,120 @@ static void test_small_buffers(void **state)
     signing_key_release(&k);
 }
 
+/* ---- the kept part ------------------------------------------------------------------------------- */
+
+/* The packet made with what is kept is the packet made without. */
+static void check_same(const char *name, const struct post_ask *ask, const struct sign_creds *c,
+                       const struct signing_key *k, int64_t at_s, struct post_kept *kept)
+{
+    struct post_packet plain = POST_PACKET_INIT;
+    struct post_packet p = POST_PACKET_INIT;
+    const enum status want = post_packet_sign(&plain, ask, c, k, at_s);
+    CHECK_EQ(name, post_packet_sign_kept(&p, ask, c, k, at_s, kept), want);
+    CHECK_EQ(name, p.n_fields, plain.n_fields);
+    for (size_t i = 0; i < p.n_fields; i++) {
+        CHECK_STR(name, p.fields[i].name, plain.fields[i].name);
+        CHECK_STR(name, p.fields[i].value, plain.fields[i].value);
+    }
+    post_packet_release(&p);
+    post_packet_release(&plain);
+}
+
+/* Every length modulo 3 of the shared part, each asked for twice. */
+static void test_kept_lengths(void **state)
+{
+    (void)state;
+    struct signing_key k = a_key();
+    struct post_kept *kept = post_kept_new(2);
+    CHECK("kept", kept);
+    for (size_t i = 0; i < 12; i++) {
+        struct post_ask ask = an_ask();
+        ask.bucket = a_times(3 + i / 2);
+        ask.key = str_slice(STR("abcdef"), 0, 1 + i % 5);
+        check_same("length", &ask, &creds, &k, now_s + (int64_t)i, kept);
+    }
+    post_kept_free(kept);
+    signing_key_release(&k);
+}
+
+static void test_kept_changes(void **state)
+{
+    (void)state;
+    struct signing_key k = a_key();
+    struct post_kept *kept = post_kept_new(1);
+    CHECK("kept", kept);
+    struct post_ask ask = an_ask();
+    struct sign_creds c = creds;
+    check_same("first", &ask, &c, &k, now_s, kept);
+    check_same("the same", &ask, &c, &k, now_s, kept);
+    ask.key = STR("another");
+    ask.expires_at_s++;
+    check_same("another key", &ask, &c, &k, now_s + 1, kept);
+    ask.bucket = STR("other-bucket");
+    check_same("another bucket", &ask, &c, &k, now_s, kept);
+    c.session_token = STR("other");
+    check_same("another token", &ask, &c, &k, now_s, kept);
+    c.session_token = STR("");
+    check_same("no token", &ask, &c, &k, now_s, kept);
+    ask.n_shared = 1;
+    check_same("fewer shared", &ask, &c, &k, now_s, kept);
+    ask.n_shared = 4;
+    check_same("more shared", &ask, &c, &k, now_s, kept);
+    ask.shared_slot = SIZE_MAX;
+    check_same("odd slot", &ask, &c, &k, now_s, kept);
+    ask.key = STR("a\nb");
+    check_same("refused", &ask, &c, &k, now_s, kept);
+    ask.key = STR("k");
+    check_same("after a refusal", &ask, &c, &k, now_s, kept);
+    c.secret_key = STR("rotated");
+    signing_key_release(&k);
+    CHECK_EQ("derive", signing_key_derive(&k, &c, STR("eu-west-1"), now_s), ST_OK);
+    k.generation++;
+    check_same("another generation", &ask, &c, &k, now_s, kept);
+    CHECK_EQ("derive", signing_key_derive(&k, &c, STR("eu-west-1"), now_s + 86400), ST_OK);
+    ask.expires_at_s += 86400;
+    check_same("another day", &ask, &c, &k, now_s + 86400, kept);
+    post_kept_free(kept);
+    signing_key_release(&k);
+}
+
+/* Inputs that run together to the same bytes are not the same inputs. */
+static void test_kept_borders(void **state)
+{
+    (void)state;
+    const struct post_field first[] = { { STR("ab"), STR("c") }, { STR("x"), STR("y") } };
+    const struct post_field second[] = { { STR("a"), STR("bc") }, { STR("x"), STR("y") } };
+    struct signing_key k = a_key();
+    struct post_kept *kept = post_kept_new(0);
+    CHECK("kept", kept);
+    struct post_ask ask = an_ask();
+    ask.n_fields = ask.n_shared = 2;
+    ask.fields = first;
+    check_same("first", &ask, &creds, &k, now_s, kept);
+    ask.fields = second;
+    check_same("second", &ask, &creds, &k, now_s, kept);
+    post_kept_free(kept);
+    post_kept_free(NULL);
+    signing_key_release(&k);
+}
+
+static bool signs_kept_or_has_no_memory(void)
+{
+    struct signing_key k;
+    const struct post_ask ask = an_ask();
+    struct post_packet p = POST_PACKET_INIT;
+    struct post_kept *kept = post_kept_new(3);
+    enum status st = signing_key_derive(&k, &creds, STR("eu-west-1"), now_s);
+    for (int i = 0; kept && st == ST_OK && i < 2; i++)
+        st = post_packet_sign_kept(&p, &ask, &creds, &k, now_s, kept);
+    const bool good = kept && st == ST_OK && p.n_fields == ROWS(fields) + 7;
+    const bool refused = !kept || st == ST_NO_MEMORY;
+    post_kept_free(kept);
+    post_packet_release(&p);
+    signing_key_release(&k);
+    return good || (refused && oom_struck());
+}
+
 static bool signs_or_has_no_memory(void)
 {
     struct signing_key k;
@@ -449,10 +563,12 @@ static void test_no_memory(void **state)
 {
     (void)state;
     oom_torture(signs_or_has_no_memory);
+    oom_torture(signs_kept_or_has_no_memory);
 }
 
 TEST_MAIN(cmocka_unit_test(test_policy), cmocka_unit_test(test_conditions),
           cmocka_unit_test(test_packet), cmocka_unit_test(test_without_token),
           cmocka_unit_test(test_reuse), cmocka_unit_test(test_values), cmocka_unit_test(test_names),
           cmocka_unit_test(test_limits), cmocka_unit_test(test_small_buffers),
-          cmocka_unit_test(test_no_memory))
+          cmocka_unit_test(test_kept_lengths), cmocka_unit_test(test_kept_changes),
+          cmocka_unit_test(test_kept_borders), cmocka_unit_test(test_no_memory))

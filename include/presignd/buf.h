@@ -76,7 +76,11 @@ void buf_int(struct buf *b, int64_t v);
 void buf_int_padded(struct buf *b, int64_t v, int width);
 
 /* n bytes written to where buf_room() pointed now count. */
-void buf_advance(struct buf *b, size_t n);
+static inline void buf_advance(struct buf *b, size_t n)
+{
+    assert(b->st == ST_OK && n <= b->cap - b->len);
+    b->len += n;
+}
 
 /* Cuts back to an earlier length. */
 void buf_truncate(struct buf *b, size_t len);

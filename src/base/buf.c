@@ -108,12 +108,6 @@ void buf_int_padded(struct buf *b, int64_t v, int width)
     buf_str(b, (struct str){ digits + DIGITS_MAX - n, n });
 }
 
-void buf_advance(struct buf *b, size_t n)
-{
-    assert(b->st == ST_OK && n <= b->cap - b->len);
-    b->len += n;
-}
-
 void buf_truncate(struct buf *b, size_t len)
 {
     assert(len <= b->len);

@@ -112,8 +112,8 @@ static void test_each_byte_at_each_place(void **state)
     };
     for (size_t n = 0; n < ROWS(neighbours); n++) {
         for (int c = 0; c < 256; c++) {
-            for (size_t at = 0; at < 19; at++) {
-                char text[19];
+            for (size_t at = 0; at < 90; at++) {
+                char text[90];
                 memset(text, neighbours[n], sizeof(text));
                 text[at] = (char)c;
                 AUTO(buf) whole = BUF_INIT(TEXT_MAX);

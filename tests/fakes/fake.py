@@ -77,6 +77,7 @@ class Fake:
         self.changed = threading.Condition(self.lock)
         self.values = dict(self.defaults)
         self.faults = {}
+        self.epochs = {stage: 0 for stage in self.stages}  # grows when a fault is set or taken away
         self.counts = {stage: 0 for stage in self.stages}
         self.seen = []
         self.closing = False
@@ -109,6 +110,7 @@ class Fake:
             for name, value in {**(changes or {}), **more}.items():
                 if name in self.stages:
                     self.faults[name] = dict(value) if value else None
+                    self.epochs[name] += 1
                 elif name in self.defaults:
                     self.values[name] = value
                 else:
@@ -148,8 +150,9 @@ class Fake:
         if fault.get("hang") or fault.get("delay_s"):
             limit = HANG_LIMIT_S if fault.get("hang") else fault["delay_s"]
             with self.changed:
+                epoch = self.epochs[stage]
                 self.changed.wait_for(
-                    lambda: self.closing or self.faults.get(stage) is not fault, limit)
+                    lambda: self.closing or self.epochs[stage] != epoch, limit)
         if fault.get("hang") or fault.get("drop"):
             handler.close_connection = True
             return True

@@ -43,7 +43,7 @@ void log_say(enum log_level level, const char *event, struct str message, int64_
 /* Writes out what this thread has queued, as far as it goes without waiting. */
 void log_flush(void);
 
-/* True when lines of this thread wait for room: call log_flush again soon (100 ms), also when idle. */
+/* True when lines of this thread wait: call log_flush again soon (100 ms), also when idle. */
 bool log_pending(void);
 
 /* Lines lost by all threads since the start. */

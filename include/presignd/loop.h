@@ -46,8 +46,8 @@ void loop_free(struct loop *l);
 void loop_run(struct loop *l);
 
 /*
- * One turn: sleeps at most max_sleep_ms, handles what is ready, runs posts and due timers; for tests
- * and commands. Posts that were there before the call are run in it.
+ * One turn: sleeps at most max_sleep_ms, handles what is ready, runs posts and due timers; for
+ * tests and commands. Posts that were there before the call are run in it.
  */
 void loop_turn(struct loop *l, int64_t max_sleep_ms);
 

@@ -61,7 +61,7 @@ struct request {
     struct MHD_Connection *conn;
     const struct route *route;
     size_t route_number;
-    enum http_method method;
+    enum http_method method; /* 0: one that we do not know */
     struct str path, query; /* raw, as sent; query without '?' */
     struct str path_id;
     struct headers headers;

@@ -13,10 +13,10 @@
 /* Changes at reload; the server borrows it (it is part of the configuration's snapshot). */
 struct server_config {
     struct cors_config cors;
-    bool cookie_auth;        /* auth.cookie is set: the Origin check of API.md applies */
+    bool cookie_auth; /* auth.cookie is set: the Origin check of API.md applies */
     struct str cookie_name;
     size_t body_bytes, header_bytes;
-    unsigned connections;    /* of this loop */
+    unsigned connections; /* of this loop */
     int64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms;
     const struct cidr *trusted;
     size_t n_trusted;
@@ -24,6 +24,7 @@ struct server_config {
 };
 
 struct exchange;
+struct peer;
 
 struct server {
     struct loop *loop;
@@ -33,17 +34,23 @@ struct server {
     struct metrics *metrics;
     struct random_pool *random;
     bool admin;
-    bool draining;           /* answers carry Connection: close */
-    size_t in_flight;        /* requests between first byte of the header and the end */
+    bool draining;    /* answers carry Connection: close */
+    size_t in_flight; /* requests between first byte of the header and the end */
     size_t open_connections;
     /* below: the http floor's own */
     struct MHD_Daemon *daemon;
     struct source epoll;
     struct turn turn;
-    struct exchange *waiting;   /* suspended */
+    struct exchange *waiting; /* suspended */
+    size_t n_waiting;
     struct exchange *free_list; /* kept for reuse */
-    struct timer reaper;        /* header and body deadlines */
-    struct exchange *first_open, *last_open;
+    size_t n_free;
+    struct peer *peers;      /* open connections */
+    struct timer reaper;     /* header, body and sending deadlines */
+    bool ready;              /* the library has events to fetch */
+    int64_t run_at_ms;       /* when it wants to be run without any */
+    int64_t library_said_ms; /* when a message of the library was last passed on */
+    bool quiesced, stopping;
 };
 
 /*
@@ -54,7 +61,9 @@ struct server {
 MUST_CHECK enum status server_listen(struct str address, bool reuse_port, int *out_fd,
                                      uint16_t *out_port, struct buf *why);
 
-/* Fields above the line are set by the owner before. Takes the descriptor. ST_OK or ST_INTERNAL. */
+/* Fields above the line are set by the owner before; there are less than METRIC_ROUTES routes. Takes
+ * the descriptor. The connection limit, the header limit and the idle timeout are those of now, also
+ * after server_use(). ST_OK or ST_INTERNAL. */
 MUST_CHECK enum status server_start(struct server *s, int listen_fd);
 
 /* At reload. */
@@ -63,7 +72,8 @@ void server_use(struct server *s, const struct server_config *c);
 /* From now on every answer closes its connection. */
 void server_drain(struct server *s);
 
-/* Stops accepting; what is open goes on. */
+/* Stops accepting, after taking in who already stands in the queue; requests that are under way go
+ * on, connections without one are closed. */
 void server_quiesce(struct server *s);
 
 /* True when nothing is open any more. */

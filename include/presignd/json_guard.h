@@ -3,7 +3,7 @@
  *
  * jansson 2.14 ignores that its token buffer could not grow and then reads and writes past it. So
  * while it parses, its allocator does not return on failure: everything the parse had allocated is
- * freed and the call ends with ST_NO_MEMORY. Only json_read uses this; nobody else calls json_load*.
+ * freed and the call ends with ST_NO_MEMORY. Nobody else calls json_load*.
  */
 #ifndef PRESIGND_JSON_GUARD_H
 #define PRESIGND_JSON_GUARD_H

@@ -78,7 +78,6 @@ static void take_over_allocation(void)
 
 static void guard_release(struct guard *g)
 {
-    active = NULL;
     if (g->blocks != g->few)
         free(g->blocks);
 }
@@ -93,10 +92,13 @@ static void guard_abandon(struct guard *g)
 static bool load(struct guard *g, struct str text, size_t flags, json_t **out_doc,
                  json_error_t *out_error)
 {
-    if (setjmp(g->out) != 0)
+    if (setjmp(g->out) != 0) {
+        active = NULL;
         return false;
+    }
     active = g;
     *out_doc = json_loadb(text.ptr ? text.ptr : "", text.len, flags, out_error);
+    active = NULL;
     return true;
 }
 

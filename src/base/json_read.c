@@ -98,7 +98,10 @@ static enum status refuse_with(struct reader *r, const struct place *at, struct 
     AUTO(buf) detail = BUF_INIT(2 * ERROR_TEXT_MAX);
     put_place(&member, r->path, at);
     buf_str(&detail, before);
-    buf_str(&detail, member.len > 0 ? buf_view(&member) : STR("the JSON text"));
+    if (member.len > 0)
+        buf_str(&detail, buf_view(&member));
+    else
+        buf_str(&detail, at ? STR("(empty name)") : STR("the JSON text"));
     buf_str(&detail, after);
     return keep_error(r->arena, r->err, &member, &detail);
 }

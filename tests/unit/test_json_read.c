@@ -149,7 +149,7 @@ static const struct {
     { "twice, escaped",      STR_INIT("{\"a\":1,\"\\u0061\":1}"),       "\\u0061", "\\u0061 stands there twice" },
     { "twice, list between", STR_INIT("[[],[[],{\"k\":1,\"k\":1}]]"),   "[1][1].k", "[1][1].k stands there twice" },
     { "twice, control name", STR_INIT("{\"\x7f\":1,\"\x7f\":1}"),       "?",      "? stands there twice" },
-    { "twice, empty name",   STR_INIT("{\"\":1,\"\":1}"),               "",       "the JSON text stands there twice" },
+    { "twice, empty name",   STR_INIT("{\"\":1,\"\":1}"),               "",       "(empty name) stands there twice" },
     { "twice, long name",    STR_INIT("{\"" REPEAT64("a") "b\":1,\"" REPEAT64("a") "b\":1}"),
       REPEAT64("a") "...", REPEAT64("a") "... stands there twice" },
 };
@@ -277,7 +277,7 @@ static const struct {
     { "too short",           STR_INIT("{\"profile\":\"a\"}"), "profile", "profile must have at least 2 bytes" },
     { "unknown",             STR_INIT(P "\"x\":1}"), "x", "unknown member \"x\"" },
     { "unknown before missing", STR_INIT("{\"Profile\":\"ab\"}"), "Profile", "unknown member \"Profile\"" },
-    { "unknown, empty name", STR_INIT(P "\"\":1}"), "", "unknown member \"the JSON text\"" },
+    { "unknown, empty name", STR_INIT(P "\"\":1}"), "", "unknown member \"(empty name)\"" },
     { "unknown null",        STR_INIT(P "\"x\":null}"), "x", "unknown member \"x\"" },
     { "unknown, inside",     STR_INIT(P "\"files\":[{},{\"y\":1}]}"), "files[1].y", "unknown member \"files[1].y\"" },
     { "unknown, controls",   STR_INIT(P "\"a\\n\\u001bb\x7f\":1}"), "a??b?", "unknown member \"a??b?\"" },

@@ -52,6 +52,13 @@ static enum status refuse(struct judging *j, enum status st, struct str detail)
     return fault_set(j->f, st, detail);
 }
 
+/* What stands in the buffer, kept; the plainer sentence where that cannot be. */
+static struct str sentence(struct judging *j, const struct buf *b, struct str plainer)
+{
+    struct str kept;
+    return arena_keep(j->a, b, &kept) == ST_OK ? kept : plainer;
+}
+
 static enum status refuse_member(struct judging *j, const char *member, struct str detail)
 {
     (void)fault_set(j->f, ST_INVALID_REQUEST, detail);
@@ -68,8 +75,7 @@ static enum status refuse_profile(struct judging *j, struct str reason, struct s
                     STR("This profile does not exist, or you may not use it."));
     buf_str(&b, reason);
     buf_str(&b, str_slice(about, 0, NAMED_MAX));
-    if (arena_keep(j->a, &b, &j->f->log_reason) != ST_OK)
-        j->f->log_reason = reason;
+    j->f->log_reason = sentence(j, &b, reason);
     return ST_PROFILE_NOT_ALLOWED;
 }
 
@@ -251,7 +257,6 @@ static enum status refuse_size(struct judging *j, enum status st, const char *me
 {
     char text[SENTENCE_MAX];
     struct buf b = BUF_FIXED(text);
-    struct str detail;
     buf_lit(&b, "The file has ");
     buf_int(&b, j->w->content_length);
     buf_lit(&b, " bytes; here it may have at ");
@@ -259,9 +264,7 @@ static enum status refuse_size(struct judging *j, enum status st, const char *me
     buf_char(&b, ' ');
     buf_int(&b, limit);
     buf_char(&b, '.');
-    if (arena_keep(j->a, &b, &detail) != ST_OK)
-        return no_memory(j);
-    (void)refuse(j, st, detail);
+    (void)refuse(j, st, sentence(j, &b, STR("The file is too large or too small.")));
     fault_int(j->f, member, limit);
     return st;
 }
@@ -344,7 +347,6 @@ static enum status refuse_extension(struct judging *j, const struct profile_exte
 {
     char text[SENTENCE_MAX];
     struct buf b = BUF_FIXED(text);
-    struct str detail = STR("The extension of the file name does not fit its content type.");
     buf_lit(&b, "A file of type ");
     buf_str(&b, row->content_type);
     buf_lit(&b, " must have one of these extensions: ");
@@ -354,8 +356,8 @@ static enum status refuse_extension(struct judging *j, const struct profile_exte
         buf_str(&b, row->extensions.items[i]);
     }
     buf_char(&b, '.');
-    (void)arena_keep(j->a, &b, &detail); /* else the plainer sentence */
-    return refuse(j, ST_EXTENSION_MISMATCH, detail);
+    return refuse(j, ST_EXTENSION_MISMATCH,
+                  sentence(j, &b, STR("The extension does not fit the content type.")));
 }
 
 static enum status judge_extension(struct judging *j)
@@ -456,13 +458,11 @@ static enum status refuse_metadata_name(struct judging *j, struct str name)
 {
     char text[SENTENCE_MAX];
     struct buf b = BUF_FIXED(text);
-    struct str detail = STR("A name among the metadata is not allowed here.");
+    struct str plainer = STR("A name among the metadata is not allowed here.");
     buf_lit(&b, "The metadata may not hold \"");
     buf_str(&b, name);
     buf_lit(&b, "\" here.");
-    if (profile_metadata_name_ok(name))
-        (void)arena_keep(j->a, &b, &detail); /* else the plainer sentence */
-    return refuse_metadata(j, detail);
+    return refuse_metadata(j, profile_metadata_name_ok(name) ? sentence(j, &b, plainer) : plainer);
 }
 
 static enum status percent_encoded(struct judging *j, struct str text, struct str *out)

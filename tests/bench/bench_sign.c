@@ -136,12 +136,12 @@ static void run(const char *name, struct str session_token)
     };
     if (!s.kept || derived_key(&s) != ST_OK || whole_packet(&s) != ST_OK)
         abort();
-    AUTO_PTR(post_kept) *kept = s.kept;
     AUTO(buf) policy = BUF_INIT(POST_FORM_BYTES_MAX);
     buf_str(&policy, s.packet.fields[s.packet.n_fields - 2].value);
     s.hashed = buf_view(&policy);
     report(name, &s);
     buf_release(&s.text);
+    post_kept_free(s.kept);
     post_packet_release(&s.packet);
     signing_key_release(&s.key);
 }

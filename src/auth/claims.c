@@ -26,7 +26,7 @@ static struct str text_of(const json_t *v)
                              : STR_NONE;
 }
 
-/* RFC 7519 section 2, NumericDate: an integer or a fraction, cut. */
+/* RFC 7519 section 2, NumericDate: an integer, or a real that is cut. */
 static bool date_of_claim(const json_t *v, int64_t *out_s)
 {
     if (json_is_integer(v)) {
@@ -36,7 +36,7 @@ static bool date_of_claim(const json_t *v, int64_t *out_s)
     const double real = json_real_value(v); /* 0 for what is no real */
     if (!json_is_real(v) || !isfinite(real) || fabs(real) > (double)date_max)
         return false;
-    *out_s = (int64_t)floor(real);
+    *out_s = (int64_t)real;
     return true;
 }
 

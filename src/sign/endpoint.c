@@ -55,15 +55,21 @@ static const struct partition *partition_of(struct str region)
     return p;
 }
 
+/* With a NUL after it, as inet_pton wants; one inside would hide what follows. */
+static bool to_cstr(struct str s, char *out, size_t cap)
+{
+    if (s.len == 0 || s.len >= cap || str_find(s, '\0', 0) < s.len)
+        return false;
+    memcpy(out, s.ptr, s.len);
+    out[s.len] = '\0';
+    return true;
+}
+
 static bool is_ipv4(struct str s)
 {
     char text[INET_ADDRSTRLEN];
     struct in_addr address;
-    if (s.len == 0 || s.len >= sizeof(text))
-        return false;
-    memcpy(text, s.ptr, s.len);
-    text[s.len] = '\0';
-    return inet_pton(AF_INET, text, &address) == 1;
+    return to_cstr(s, text, sizeof(text)) && inet_pton(AF_INET, text, &address) == 1;
 }
 
 static bool all_digits(struct str s)
@@ -200,13 +206,9 @@ static enum status push_ipv6(struct buf *out, struct str host, struct buf *why)
 {
     char text[INET6_ADDRSTRLEN];
     struct in6_addr address;
-    if (host.len >= sizeof(text))
-        return refuse(why, STR("the endpoint's IPv6 address is not valid"));
-    memcpy(text, host.ptr, host.len);
-    text[host.len] = '\0';
     /* Mapped addresses have two shortest forms, and browsers do not take inet_ntop's. */
-    if (inet_pton(AF_INET6, text, &address) != 1 || IN6_IS_ADDR_V4MAPPED(&address) ||
-        IN6_IS_ADDR_V4COMPAT(&address) ||
+    if (!to_cstr(host, text, sizeof(text)) || inet_pton(AF_INET6, text, &address) != 1 ||
+        IN6_IS_ADDR_V4MAPPED(&address) || IN6_IS_ADDR_V4COMPAT(&address) ||
         !inet_ntop(AF_INET6, &address, text, (socklen_t)sizeof(text)))
         return refuse(why, STR("the endpoint's IPv6 address is not valid"));
     buf_char(out, '[');

@@ -99,6 +99,8 @@ static const struct custom_row {
     { "blank",               STR_INIT("https://mi nio"),                 true,  NULL },
     { "line end",            STR_INIT("https://minio\r\nX: y"),          true,  NULL },
     { "NUL",                 STR_INIT("https://minio\0.evil"),           true,  NULL },
+    { "NUL after IPv4",      STR_INIT("https://1.2.3.4\0\0:80"),      true,  NULL },
+    { "NUL in IPv6",         STR_INIT("https://[::1\0x]"),           true,  NULL },
     { "not ASCII",           STR_INIT("https://b\xc3\xbc" "cher.example"), true, NULL },
     { "port 0",              STR_INIT("https://minio:0"),                true,  NULL },
     { "port too large",      STR_INIT("https://minio:65536"),            true,  NULL },

@@ -18,7 +18,7 @@ enum ledger_backend { LEDGER_NONE, LEDGER_SQLITE, LEDGER_REDIS };
 
 struct config {
     atomic_int refs;
-    struct arena arena; /* holds every text below */
+    struct arena arena;              /* holds every text below */
     struct str listen, admin_listen; /* admin_listen "" = no admin listener */
     int threads;                     /* resolved: at least 1 */
     struct server_config server;     /* connections already divided by threads */
@@ -33,8 +33,8 @@ struct config {
     enum log_level log_level;
     bool ui;
     bool dev;
-    struct str warnings;  /* one a line; may be empty */
-    json_t *effective;    /* with defaults and environment applied; what `check` prints */
+    struct str warnings; /* one a line; may be empty */
+    json_t *effective;   /* with defaults and environment applied; what `check` prints */
 };
 
 struct config *config_ref(struct config *c);
@@ -42,10 +42,10 @@ void config_unref(struct config *c);
 DEFINE_AUTO_PTR_UNREF(config)
 
 struct config_ask {
-    const char *path;       /* --config, or NULL: $PRESIGND_CONFIG, /etc/presignd/presignd.json */
-    bool dev;               /* --dev: starts from the built-in development configuration */
+    const char *path; /* --config, or NULL: $PRESIGND_CONFIG, /etc/presignd/presignd.json */
+    bool dev;         /* --dev: starts from the built-in development configuration */
     const char *dev_secret_file; /* --dev: where the throw-away HMAC secret was written */
-    char **environment;     /* environ */
+    char **environment;          /* environ */
 };
 
 /*

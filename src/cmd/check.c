@@ -1,0 +1,83 @@
+/*
+ * check - is this configuration good? Prints it as it would be in force, or each fault with its place.
+ */
+#include <getopt.h>
+#include <stdio.h>
+
+#include "presignd/cmd.h"
+#include "presignd/reload.h"
+
+extern char **environ;
+
+enum { TEXT_MAX = 8 << 20 };
+
+static const char usage[] =
+    "usage: presignd check [--config FILE] [--dev]\n"
+    "  prints the configuration with defaults and environment applied; secrets are never in it\n";
+
+static void print_warnings(const struct config *c)
+{
+    struct str rest = c->warnings, line;
+    while (str_cut(&rest, '\n', &line))
+        if (line.len)
+            fprintf(stderr, "warning: %.*s\n", STR_ARGS(line));
+}
+
+static int report(struct reload *r)
+{
+    if (r->status != ST_OK) {
+        fprintf(stderr, "%.*s%s", STR_ARGS(buf_view(&r->why)),
+                str_ends(buf_view(&r->why), STR("\n")) ? "" : "\n");
+        return 1;
+    }
+    print_warnings(r->config);
+    AUTO(buf) text = BUF_INIT(TEXT_MAX);
+    if (config_print(&text, r->config) != ST_OK) {
+        fprintf(stderr, "presignd: no memory to print the configuration\n");
+        return 1;
+    }
+    return fwrite(text.ptr, 1, text.len, stdout) == text.len && fflush(stdout) == 0 ? 0 : 1;
+}
+
+/* --dev has no secret file before `serve` made one: the configuration alone is judged. */
+static enum status judge(struct reload *r)
+{
+    if (!r->ask.dev)
+        return reload_now(r);
+    r->why = BUF_INIT(RELOAD_WHY_MAX);
+    r->status = config_load(&r->ask, &r->config, &r->why);
+    return r->status;
+}
+
+int cmd_check(int argc, char **argv)
+{
+    static const struct option options[] = {
+        { "config", required_argument, NULL, 'c' },
+        { "dev", no_argument, NULL, 'd' },
+        { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 },
+    };
+    struct reload r = { .ask = { .environment = environ } };
+    int c;
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, "c:dh", options, NULL)) != -1) {
+        if (c == 'h') {
+            fputs(usage, stdout);
+            return 0;
+        }
+        if (c == '?')
+            return cmd_usage(usage, argv[optind - 1]);
+        if (c == 'c')
+            r.ask.path = optarg;
+        if (c == 'd') {
+            r.ask.dev = true;
+            r.ask.dev_secret_file = "(made by serve --dev)";
+        }
+    }
+    if (optind < argc)
+        return cmd_usage(usage, argv[optind]);
+    (void)judge(&r); /* the status travels in r */
+    const int code = report(&r);
+    reload_release(&r);
+    return code;
+}

@@ -1,0 +1,36 @@
+/*
+ * common - what the subcommands share.
+ */
+#include <stdio.h>
+
+#include "presignd/cmd.h"
+
+extern char **environ;
+
+enum { WHY_MAX = 65536 };
+
+struct config *cmd_config(const char *path, bool dev, const char *dev_secret_file)
+{
+    const struct config_ask ask = {
+        .path = path,
+        .dev = dev,
+        .dev_secret_file = dev_secret_file,
+        .environment = environ,
+    };
+    struct config *c = NULL;
+    AUTO(buf) why = BUF_INIT(WHY_MAX);
+    const enum status st = config_load(&ask, &c, &why);
+    if (st == ST_OK)
+        return c;
+    if (why.len)
+        fprintf(stderr, "%.*s", STR_ARGS(buf_view(&why)));
+    else
+        fprintf(stderr, "presignd: no memory for the configuration\n");
+    return NULL;
+}
+
+int cmd_usage(const char *usage, const char *wrong)
+{
+    fprintf(stderr, "presignd: unexpected \"%s\"\n%s", wrong, usage);
+    return 2;
+}

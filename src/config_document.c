@@ -1,0 +1,213 @@
+/*
+ * config_document - the configuration's document, completed: from a file (or built in, or from nowhere),
+ * the environment laid over it, defaults put under it.
+ */
+#include "presignd/config_raw.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DEFAULT_PATH "/etc/presignd/presignd.json"
+
+enum { FILE_BYTES_MAX = 4 << 20, DEPTH_MAX = 16 };
+
+/* ---- the document ------------------------------------------------------------------------------- */
+
+/* Members that dst lacks come from src, at every depth of objects. */
+static int fill_missing(json_t *dst, json_t *src)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(src, key, value)
+    {
+        json_t *have = json_object_get(dst, key);
+        if (!have && json_object_set_new(dst, key, json_deep_copy(value)) != 0)
+            return -1;
+        if (json_is_object(have) && json_is_object(value) && fill_missing(have, value) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int fill_text(json_t *dst, const char *defaults)
+{
+    json_t *src = json_loads(defaults, 0, NULL);
+    assert(src);
+    const int rc = json_is_object(dst) ? fill_missing(dst, src) : 0;
+    json_decref(src);
+    return rc;
+}
+
+static int fill_each(json_t *map, const char *defaults)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(map, key, value)
+    {
+        if (fill_text(value, defaults) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int fill_regions(json_t *buckets, struct str region)
+{
+    const char *key;
+    json_t *bucket;
+    json_object_foreach(buckets, key, bucket)
+    {
+        if (region.len && json_is_object(bucket) && !json_object_get(bucket, "region") &&
+            json_object_set_new(bucket, "region", json_stringn(region.ptr, region.len)) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* The larger of 3600 and expires_s, where the profile does not say. */
+static int fill_max_expires(json_t *profiles)
+{
+    const char *key;
+    json_t *p;
+    json_object_foreach(profiles, key, p)
+    {
+        if (!json_is_object(p) || json_object_get(p, "max_expires_s"))
+            continue;
+        const json_int_t s = json_integer_value(json_object_get(p, "expires_s"));
+        if (json_object_set_new(p, "max_expires_s", json_integer(MAX_OF(s, 3600))) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int fill_issuers(json_t *doc, const struct config_ask *ask)
+{
+    json_t *list = json_object_get(json_object_get(doc, "auth"), "issuers");
+    size_t i;
+    json_t *issuer;
+    json_array_foreach(list, i, issuer)
+    {
+        if (fill_text(issuer, raw_issuer_defaults) != 0)
+            return -1;
+        const char *name = json_string_value(json_object_get(issuer, "issuer"));
+        if (ask->dev && ask->dev_secret_file && name && strcmp(name, "presignd-dev") == 0 &&
+            !json_object_get(issuer, "secret_file") &&
+            json_object_set_new(issuer, "secret_file", json_string(ask->dev_secret_file)) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+static struct str region_of(const struct config_ask *ask)
+{
+    const struct str region = config_env_get(ask->environment, "AWS_REGION");
+    if (region.len)
+        return region;
+    const struct str other = config_env_get(ask->environment, "AWS_DEFAULT_REGION");
+    return other.len || !ask->dev ? other : STR("us-east-1");
+}
+
+static enum status complete(json_t *doc, const struct config_ask *ask)
+{
+    const bool ok = fill_text(doc, raw_defaults) == 0 && fill_issuers(doc, ask) == 0 &&
+                    fill_each(json_object_get(doc, "buckets"), raw_bucket_defaults) == 0 &&
+                    fill_each(json_object_get(doc, "profiles"), raw_profile_defaults) == 0 &&
+                    fill_each(json_object_get(doc, "plans"), raw_plan_defaults) == 0 &&
+                    fill_regions(json_object_get(doc, "buckets"), region_of(ask)) == 0 &&
+                    fill_max_expires(json_object_get(doc, "profiles")) == 0;
+    return ok ? ST_OK : ST_NO_MEMORY;
+}
+
+/* ---- the file ----------------------------------------------------------------------------------- */
+
+static enum status read_file(const char *path, struct buf *out)
+{
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return ST_UNREACHABLE;
+    char *room;
+    while ((room = buf_room(out, 65536)) != NULL) {
+        const size_t n = fread(room, 1, 65536, f);
+        buf_advance(out, n);
+        if (n == 0)
+            break;
+    }
+    const bool failed = ferror(f) != 0;
+    fclose(f);
+    if (failed)
+        return ST_UNREACHABLE;
+    return buf_check(out);
+}
+
+static enum status parse_file(const char *path, struct arena *a, json_t **out, struct buf *why)
+{
+    AUTO(buf) text = BUF_INIT(FILE_BYTES_MAX);
+    struct jr_error err = { .member = STR("") };
+    enum status st = read_file(path, &text);
+    const int saved = errno;
+    if (st == ST_OK)
+        st = jr_parse(buf_view(&text), DEPTH_MAX, a, out, &err);
+    if (st == ST_OK)
+        return ST_OK;
+    buf_str(why, str_from(path));
+    buf_lit(why, ": ");
+    if (st == ST_UNREACHABLE)
+        buf_str(why, str_from(strerror(saved)));
+    else if (st == ST_TOO_LARGE)
+        buf_lit(why, "larger than 4 MiB");
+    else
+        buf_str(why, err.detail);
+    buf_lit(why, "\n");
+    return st == ST_UNREACHABLE || st == ST_NO_MEMORY ? st : ST_INVALID;
+}
+
+static bool has_own_variables(char **environment)
+{
+    for (char **e = environment; e && *e; e++)
+        if (strncmp(*e, "PRESIGND__", 10) == 0)
+            return true;
+    return false;
+}
+
+/* The document as it is written somewhere: built in, in a file, or nowhere but in the environment. */
+static enum status find_document(const struct config_ask *ask, struct arena *a, json_t **out,
+                                 struct buf *why)
+{
+    const char *path = ask->path;
+    const struct str named = config_env_get(ask->environment, "PRESIGND_CONFIG");
+    if (!path && named.len)
+        path = named.ptr;
+    if (ask->dev && !path) {
+        *out = json_loads(raw_dev, 0, NULL);
+        return *out ? ST_OK : ST_NO_MEMORY;
+    }
+    if (path)
+        TRY(parse_file(path, a, out, why));
+    else {
+        FILE *f = fopen(DEFAULT_PATH, "re");
+        if (!f && errno == ENOENT && has_own_variables(ask->environment))
+            *out = json_object();
+        else
+            TRY(parse_file(DEFAULT_PATH, a, out, why));
+        if (f)
+            fclose(f);
+    }
+    if (*out && ask->dev)
+        return fill_text(*out, raw_dev) == 0 ? ST_OK : ST_NO_MEMORY;
+    return *out ? ST_OK : ST_NO_MEMORY;
+}
+
+/* ---- all of it ---------------------------------------------------------------------------------- */
+
+enum status config_document(const struct config_ask *ask, struct arena *a, json_t **out,
+                            struct buf *why)
+{
+    bool any;
+    TRY(find_document(ask, a, out, why));
+    if (!json_is_object(*out)) {
+        buf_lit(why, "the configuration must be a JSON object\n");
+        return ST_INVALID;
+    }
+    TRY(config_env_apply(*out, ask->environment, why, &any));
+    return complete(*out, ask);
+}

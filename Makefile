@@ -122,7 +122,7 @@ SUBMAKE = +$(Q)$(MAKE) --no-print-directory NODEPS=1
 
 # ---- objects, one archive per floor, the program -------------------------------------------------
 
-floor_of = $(if $(filter src/config.c src/main.c src/cmd/%,$1),app,$(word 2,$(subst /, ,$1)))
+floor_of = $(if $(filter src/config%.c src/main.c src/cmd/%,$1),app,$(word 2,$(subst /, ,$1)))
 floor_srcs = $(foreach s,$(filter-out src/main.c,$(PRESENT)),$(if $(filter $1,$(call floor_of,$s)),$s))
 # Archives up to and including a floor, the highest first, as the linker wants them.
 upto = $(if $(filter $1,$(FLOORS)),$(call upto_,$1,$(FLOORS)),$(error no floor "$1" ($2)))
@@ -329,7 +329,7 @@ lint-cppcheck:
 SHELL_SCRIPTS := $(shell grep -lsE -m1 '^\#! */.*[/ ](ba)?sh( |$$)' .ci/* tests/* tests/*/* docker/* \
                      systemd/*)
 lint-shell:
-	$(Q)shellcheck -x $(SHELL_SCRIPTS)
+	$(Q)shellcheck -x -S warning $(SHELL_SCRIPTS)
 
 # ---- the rest ------------------------------------------------------------------------------------
 

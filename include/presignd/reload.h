@@ -25,8 +25,8 @@ struct reload {
 
 #define RELOAD_WHY_MAX 16384
 
-/* The same on the calling thread, for the start: ST_OK with the three results, else why. */
-MUST_CHECK enum status reload_now(struct reload *r);
+/* The same on the calling thread, for the start: status is ST_OK with the three results, else why. */
+void reload_now(struct reload *r);
 
 /* Starts the thread; does nothing while one runs. ST_INTERNAL: no thread to be had. */
 MUST_CHECK enum status reload_start(struct reload *r);

@@ -67,6 +67,7 @@ struct worker {
     struct buf url;
     struct ledger *ledger;
     struct waiter *creds_waiters, *key_waiters;
+    struct turn log_turn; /* what a turn logged is written at its end */
 };
 
 /* The worker that serves a request, on whichever listener. */

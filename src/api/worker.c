@@ -208,6 +208,13 @@ enum status worker_post_creds(struct worker *w, struct creds *c)
 
 /* ---- life --------------------------------------------------------------------------------------- */
 
+static int64_t write_log(struct turn *t)
+{
+    (void)t;
+    log_flush();
+    return -1;
+}
+
 enum status worker_init(struct worker *w, struct fleet *f)
 {
     w->fleet = f;
@@ -217,7 +224,11 @@ enum status worker_init(struct worker *w, struct fleet *f)
     w->tokens = token_cache_new(TOKENS_MAX, TOKENS_BYTES_MAX);
     w->ledger = ledger_none_new();
     w->loop = loop_new();
-    return w->world && w->tokens && w->ledger && w->loop ? ST_OK : ST_NO_MEMORY;
+    if (!w->world || !w->tokens || !w->ledger || !w->loop)
+        return ST_NO_MEMORY;
+    w->log_turn.before_sleep = write_log;
+    loop_turn_add(w->loop, &w->log_turn);
+    return ST_OK;
 }
 
 void worker_release(struct worker *w)

@@ -40,13 +40,14 @@ static int report(struct reload *r)
 }
 
 /* --dev has no secret file before `serve` made one: the configuration alone is judged. */
-static enum status judge(struct reload *r)
+static void judge(struct reload *r)
 {
-    if (!r->ask.dev)
-        return reload_now(r);
+    if (!r->ask.dev) {
+        reload_now(r);
+        return;
+    }
     r->why = BUF_INIT(RELOAD_WHY_MAX);
     r->status = config_load(&r->ask, &r->config, &r->why);
-    return r->status;
 }
 
 int cmd_check(int argc, char **argv)
@@ -76,7 +77,7 @@ int cmd_check(int argc, char **argv)
     }
     if (optind < argc)
         return cmd_usage(usage, argv[optind]);
-    (void)judge(&r); /* the status travels in r */
+    judge(&r);
     const int code = report(&r);
     reload_release(&r);
     return code;

@@ -27,11 +27,10 @@ static enum status load(struct reload *r)
     return r->source ? ST_OK : ST_INVALID;
 }
 
-enum status reload_now(struct reload *r)
+void reload_now(struct reload *r)
 {
     r->why = BUF_INIT(RELOAD_WHY_MAX);
     r->status = load(r);
-    return r->status;
 }
 
 void reload_release(struct reload *r)
@@ -54,7 +53,7 @@ static void deliver(struct post *p, struct loop *l)
 static void *thread_main(void *arg)
 {
     struct reload *r = arg;
-    (void)reload_now(r); /* the status travels in r */
+    reload_now(r);
     log_flush();
     r->post.run = deliver;
     loop_post(r->loop, &r->post);

@@ -532,11 +532,11 @@ static enum status load_first(struct service *s, struct reload *r)
         }
         r->ask.dev_secret_file = s->dev.secret_path;
     }
-    const enum status st = reload_now(r);
-    if (st != ST_OK)
+    reload_now(r);
+    if (r->status != ST_OK)
         fprintf(stderr, "%.*s%s", STR_ARGS(buf_view(&r->why)),
                 str_ends(buf_view(&r->why), STR("\n")) ? "" : "\n");
-    return st;
+    return r->status;
 }
 
 static int serve(const char *path, bool dev)

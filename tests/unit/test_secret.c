@@ -137,15 +137,21 @@ static void test_read_file(void **state)
 static const struct {
     const char *name;
     size_t len;
-    bool newline;
+    struct str end;
     enum status want;
 } sizes[] = {
-    { "largest", SECRET_MAX, false, ST_OK },
-    { "largest and a newline", SECRET_MAX, true, ST_OK },
-    { "one more", SECRET_MAX + 1, false, ST_TOO_LARGE },
-    { "one more and a newline", SECRET_MAX + 1, true, ST_TOO_LARGE },
-    { "three more", SECRET_MAX + 3, false, ST_TOO_LARGE },
-    { "huge", 1000000, false, ST_TOO_LARGE },
+    { "largest", SECRET_MAX, STR_INIT(""), ST_OK },
+    { "largest and a newline", SECRET_MAX, STR_INIT("\n"), ST_OK },
+    { "largest and CR LF", SECRET_MAX, STR_INIT("\r\n"), ST_OK },
+    { "one more", SECRET_MAX + 1, STR_INIT(""), ST_TOO_LARGE },
+    { "one more and a newline", SECRET_MAX + 1, STR_INIT("\n"), ST_TOO_LARGE },
+    { "one more and CR LF", SECRET_MAX + 1, STR_INIT("\r\n"), ST_TOO_LARGE },
+    { "two newlines", SECRET_MAX, STR_INIT("\n\n"), ST_TOO_LARGE },
+    { "more behind the newline", SECRET_MAX, STR_INIT("\nx"), ST_TOO_LARGE },
+    { "more behind CR LF", SECRET_MAX, STR_INIT("\r\nx"), ST_TOO_LARGE },
+    { "CR LF twice", SECRET_MAX, STR_INIT("\r\n\r\n"), ST_TOO_LARGE },
+    { "three more", SECRET_MAX + 3, STR_INIT(""), ST_TOO_LARGE },
+    { "huge", 1000000, STR_INIT("\n"), ST_TOO_LARGE },
 };
 
 static void test_file_sizes(void **state)
@@ -154,11 +160,9 @@ static void test_file_sizes(void **state)
     for (size_t i = 0; i < ROWS(sizes); i++) {
         AUTO(secret) s = SECRET_INIT;
         const char *path = write_file(STR("x"), sizes[i].len);
-        if (sizes[i].newline) {
-            const int fd = open(path, O_WRONLY | O_APPEND);
-            assert_int_equal(write(fd, "\n", 1), 1);
-            close(fd);
-        }
+        const int fd = open(path, O_WRONLY | O_APPEND);
+        assert_int_equal(write(fd, sizes[i].end.ptr, sizes[i].end.len), sizes[i].end.len);
+        close(fd);
         CHECK_EQ(sizes[i].name, secret_read_file(&s, path), sizes[i].want);
         CHECK_EQ(sizes[i].name, s.len, sizes[i].want == ST_OK ? SECRET_MAX : 0);
         unlink(path);

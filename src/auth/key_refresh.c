@@ -56,8 +56,9 @@ bool key_url_ok(struct str url)
     struct buf why = BUF_FIXED(space);
     if (url.len > URL_MAX || !str_printable_ascii(url) || str_find(url, '#', 0) < url.len)
         return false;
-    if (cut_scheme(url, STR("https://")).len > 0)
-        return address_url_check(url, CALL_HOSTS_ANY, &why) == ST_OK;
+    const struct str after_tls = cut_scheme(url, STR("https://"));
+    if (after_tls.len > 0)
+        return host_of(after_tls).len > 0 && address_url_check(url, CALL_HOSTS_ANY, &why) == ST_OK;
     const struct str host = host_of(cut_scheme(url, STR("http://")));
     return (is_address(host) || str_equal_nocase(host, STR("localhost"))) &&
            address_url_check(url, CALL_HOSTS_LOOPBACK, &why) == ST_OK;

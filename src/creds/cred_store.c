@@ -199,8 +199,10 @@ static void attempt_start(struct cred_store *cs);
 static void watch_end(struct cred_store *cs)
 {
     loop_timer_stop(cs->loop, &cs->look);
-    if (cs->held && cs->held->expires_at_s != CREDS_NEVER)
-        set_timer(cs, &cs->look, MIN_OF(MAX_OF(left_s(cs), 0), LOOK_EVERY_S) * 1000 + 1);
+    if (!cs->held || cs->held->expires_at_s == CREDS_NEVER)
+        return;
+    const int64_t left_ms = cs->held->expires_at_s * 1000 - loop_wall_us(cs->loop) / 1000;
+    set_timer(cs, &cs->look, MIN_OF(MAX_OF(left_ms, 1), LOOK_EVERY_S * 1000));
 }
 
 static void expire(struct cred_store *cs)

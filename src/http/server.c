@@ -32,7 +32,8 @@ enum {
     REAP_MAX_MS = 1000,
     MS_PER_S = 1000,
     SAY_EVERY_MS = 60000,
-    QUEUE_MAX = 4096, /* connections taken from the kernel's queue at the end */
+    TCP_CLOSE_WAIT = 8, /* as in netinet/tcp.h, which cannot stand beside linux/tcp.h */
+    QUEUE_MAX = 4096,   /* connections taken from the kernel's queue at the end */
     STOP_TURNS = 64,
     PORT_MAX = 65535,
 };
@@ -289,23 +290,29 @@ static void cut_off(struct peer *p)
     shutdown(p->fd, SHUT_RDWR);
 }
 
-static uint64_t bytes_received(const struct peer *p)
+static struct tcp_info kernel_view(const struct peer *p)
 {
     struct tcp_info info;
     socklen_t len = sizeof(info);
     memset(&info, 0, sizeof(info));
     if (getsockopt(p->fd, IPPROTO_TCP, TCP_INFO, &info, &len))
-        return 0;
-    return info.tcpi_bytes_received;
+        memset(&info, 0, sizeof(info));
+    return info;
 }
 
-/* Has a next request begun of which no line is complete? Its deadline runs from when that is seen. */
-static void look_for_bytes(struct peer *p)
+/*
+ * Has a next request begun of which no line is complete? Its deadline runs from when that is seen.
+ * And has the client gone? 0.9.75 misses the end of a stream that comes together with a request:
+ * its edge-triggered set does not tell it a second time.
+ */
+static void look_at_idle(struct peer *p)
 {
-    const uint64_t now = bytes_received(p);
-    if (p->bytes_seen == 0)
-        p->bytes_seen = now;
-    else if (now > p->bytes_seen)
+    const struct tcp_info info = kernel_view(p);
+    if (info.tcpi_state == TCP_CLOSE_WAIT)
+        cut_off(p);
+    else if (p->bytes_seen == 0)
+        p->bytes_seen = info.tcpi_bytes_received;
+    else if (info.tcpi_bytes_received > p->bytes_seen)
         peer_enter(p, PEER_HEADER);
 }
 
@@ -315,7 +322,8 @@ static bool useless(const struct peer *p)
     int waiting = 0;
     if (!p->server->quiesced || ioctl(p->fd, FIONREAD, &waiting) || waiting > 0)
         return false;
-    return p->phase == PEER_IDLE || (p->phase == PEER_FRESH && bytes_received(p) == 0);
+    return p->phase == PEER_IDLE ||
+           (p->phase == PEER_FRESH && kernel_view(p).tcpi_bytes_received == 0);
 }
 
 static int64_t patience_ms(const struct peer *p)
@@ -337,7 +345,7 @@ static void reap_one(struct peer *p, int64_t now_ms)
     if (useless(p)) {
         cut_off(p);
     } else if (p->phase == PEER_IDLE) {
-        look_for_bytes(p);
+        look_at_idle(p);
     } else if (now_ms - p->since_ms >= patience_ms(p)) {
         metric_add(&p->server->metrics->connections_refused, 1);
         cut_off(p);

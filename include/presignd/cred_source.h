@@ -12,16 +12,21 @@
 #include "presignd/fetch.h"
 
 enum cred_provider { /* words of CONFIG.md, in this order */
-    CRED_AUTO, CRED_ENV, CRED_FILE, CRED_WEB_IDENTITY, CRED_CONTAINER, CRED_IMDS,
-    CRED_STATIC /* --dev: dummies or the environment's, given as texts */
+                     CRED_AUTO,
+                     CRED_ENV,
+                     CRED_FILE,
+                     CRED_WEB_IDENTITY,
+                     CRED_CONTAINER,
+                     CRED_IMDS,
+                     CRED_STATIC /* --dev: dummies or the environment's, given as texts */
 };
 
 /* The AWS environment, read by config.c and by nobody else. "" = not set. */
 struct cred_env {
     struct str access_key_id, secret_key, session_token, expiration; /* AWS_CREDENTIAL_EXPIRATION */
-    struct str relative_uri, full_uri, auth_token, auth_token_file;   /* AWS_CONTAINER_* */
-    struct str imds_endpoint, imds_endpoint_mode;                     /* AWS_EC2_METADATA_SERVICE_* */
-    bool imds_disabled;                                               /* AWS_EC2_METADATA_DISABLED */
+    struct str relative_uri, full_uri, auth_token, auth_token_file;  /* AWS_CONTAINER_* */
+    struct str imds_endpoint, imds_endpoint_mode; /* AWS_EC2_METADATA_SERVICE_* */
+    bool imds_disabled;                           /* AWS_EC2_METADATA_DISABLED */
     struct str role_arn, web_identity_token_file, role_session_name;
     struct str ecs_endpoint; /* tests only: stands for http://169.254.170.2; "" = the real one */
 };

@@ -17,10 +17,10 @@ struct creds {
     struct str secret_key;
     struct str session_token; /* "" for long-lived keys */
     struct secret text;
-    int64_t expires_at_s;     /* the TRUE end, as the source promised; CREDS_NEVER */
+    int64_t expires_at_s; /* the TRUE end, as the source promised; CREDS_NEVER */
     int64_t obtained_at_s;
-    uint64_t generation;      /* of this process; 1, 2, ... */
-    const char *source;       /* "env", "imds", ... a literal */
+    uint64_t generation; /* of this process; 1, 2, ... */
+    const char *source;  /* "env", "imds", ... a literal */
 };
 
 enum { CREDS_TEXT_MAX = 8192 }; /* AWS promises no maximum for session tokens; 4096 is typical */

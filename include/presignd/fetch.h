@@ -25,11 +25,14 @@ struct call {
     size_t max_bytes; /* of the reply's body */
 };
 
-#define CALL_INIT                                                                    \
-    ((struct call){ .method = "GET", .url = BUF_INIT(CALL_URL_MAX),                  \
-                    .headers = BUF_INIT(CALL_HEADERS_MAX),                           \
-                    .body = BUF_INIT(CALL_BODY_MAX), .connect_ms = 1000,             \
-                    .total_ms = 2000, .max_bytes = 65536 })
+#define CALL_INIT                                          \
+    ((struct call){ .method = "GET",                       \
+                    .url = BUF_INIT(CALL_URL_MAX),         \
+                    .headers = BUF_INIT(CALL_HEADERS_MAX), \
+                    .body = BUF_INIT(CALL_BODY_MAX),       \
+                    .connect_ms = 1000,                    \
+                    .total_ms = 2000,                      \
+                    .max_bytes = 65536 })
 void call_release(struct call *c); /* wipes: headers may hold tokens */
 void call_reset(struct call *c);
 
@@ -48,12 +51,12 @@ enum reply_kind {
 struct reply {
     enum reply_kind kind;
     int http;
-    struct str body;         /* valid during the callback only; wiped after it */
-    int64_t max_age_s;       /* Cache-Control: max-age of the answer; 0 for no-store/no-cache; -1 none */
-    int64_t date_s;          /* its Date header; -1 none */
-    int64_t content_length;  /* -1 unknown; for HEAD the header's value */
-    struct str etag;         /* its ETag, "" none */
-    struct str why;          /* a sentence for the log when kind is no REPLY_HTTP */
+    struct str body;   /* valid during the callback only; wiped after it */
+    int64_t max_age_s; /* Cache-Control: max-age of the answer; 0 for no-store/no-cache; -1 none */
+    int64_t date_s;    /* its Date header; -1 none */
+    int64_t content_length; /* -1 unknown; for HEAD the header's value */
+    struct str etag;        /* its ETag, "" none */
+    struct str why;         /* a sentence for the log when kind is no REPLY_HTTP */
 };
 
 /*

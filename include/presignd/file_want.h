@@ -17,7 +17,7 @@ struct file_read {
 struct file_job;
 struct file_want {
     void (*done)(struct file_want *w, const struct file_read *read); /* may free the want */
-    struct file_job *job;                                           /* NULL: idle */
+    struct file_job *job;                                            /* NULL: idle */
 };
 
 /* done comes later, from the loop. ST_NO_MEMORY: also when too many threads hang already. */

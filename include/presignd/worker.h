@@ -11,6 +11,7 @@
 #include "presignd/cred_store.h"
 #include "presignd/key_source.h"
 #include "presignd/ledger.h"
+#include "presignd/post_packet.h"
 #include "presignd/profile.h"
 #include "presignd/server.h"
 #include "presignd/sigv4.h"
@@ -64,6 +65,7 @@ struct worker {
     struct token_cache *tokens;
     struct signing_keys signing;
     struct post_packet packet; /* scratch: one packet at a time is made */
+    struct post_kept *kept;    /* what the packets of each profile share */
     struct buf url;
     struct ledger *ledger;
     struct waiter *creds_waiters, *key_waiters;

@@ -21,10 +21,12 @@ static enum status sign_post(struct grant_call *g, const struct grant *it,
         .min_bytes = d->min_bytes,
         .max_bytes = d->max_bytes,
         .expires_at_s = it->expires_at_s,
+        .shared_slot = (size_t)(d->profile - g->world->settings.rules->profiles),
     };
     endpoint_base_url(&w->url, &d->bucket->public_place);
-    TRY(post_packet_sign(&w->packet, &ask, c, k, g->r.now_s));
-    return buf_check(&w->url);
+    TRY(buf_check(&w->url));
+    return w->kept ? post_packet_sign_kept(&w->packet, &ask, c, k, g->r.now_s, w->kept)
+                   : post_packet_sign(&w->packet, &ask, c, k, g->r.now_s);
 }
 
 static enum status sign_put(struct grant_call *g, const struct grant *it,

@@ -10,7 +10,7 @@
 
 #include "presignd/url_packet.h"
 
-enum { TOKENS_MAX = 8192, TOKENS_BYTES_MAX = 8 << 20, URL_LIMIT = 2 * URL_BYTES_MAX };
+enum { TOKENS_MAX = 8192, TOKENS_BYTES_MAX = 8 << 20, URL_LIMIT = 2 * URL_BYTES_MAX, LOG_RETRY_MS = 100 };
 
 /* ---- worlds ------------------------------------------------------------------------------------- */
 
@@ -98,6 +98,8 @@ void worker_use_settings(struct worker *w, const struct api_settings *s)
     next->settings = *s;
     s->owner_ref(s->owner);
     become(w, next);
+    post_kept_free(w->kept);
+    w->kept = post_kept_new(s->rules->n_profiles); /* NULL: packets are made without */
     if (w->server.daemon)
         server_use(&w->server, s->server);
     if (w->admin.daemon)
@@ -212,7 +214,7 @@ static int64_t write_log(struct turn *t)
 {
     (void)t;
     log_flush();
-    return -1;
+    return log_pending() ? LOG_RETRY_MS : -1;
 }
 
 enum status worker_init(struct worker *w, struct fleet *f)
@@ -239,6 +241,7 @@ void worker_release(struct worker *w)
     token_cache_free(TAKE(w->tokens));
     signing_keys_release(&w->signing);
     post_packet_release(&w->packet);
+    post_kept_free(TAKE(w->kept));
     buf_wipe(&w->url);
     random_pool_release(&w->random);
     world_unref(TAKE(w->world));

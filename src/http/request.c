@@ -115,6 +115,7 @@ void request_wake(struct request *r)
         return;
     stop_waiting(x);
     MHD_resume_connection(r->conn);
+    r->server->ready = true; /* it shows in no descriptor */
 }
 
 static void deadline_passed(struct timer *t)

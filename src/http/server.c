@@ -199,6 +199,8 @@ static void peer_closed(struct server *s, void **context)
     struct peer *p = *context;
     *context = NULL;
     s->open_connections--;
+    s->ready =
+        true; /* there may be room for one that waits, which the library sees at its next run */
     metric_add(&s->metrics->connections_closed, 1);
     if (!p)
         return;
@@ -380,19 +382,26 @@ static void on_ready(struct source *src, uint32_t events)
     container_of(src, struct server, epoll)->ready = true;
 }
 
+/* Runs the library; when it wants to be run again without an event. */
+static int64_t run_library(struct server *s, int64_t now_ms)
+{
+    MHD_UNSIGNED_LONG_LONG wait_ms = 0;
+    s->ready = false;
+    MHD_run(s->daemon);
+    const bool bounded = MHD_get_timeout(s->daemon, &wait_ms) == MHD_YES;
+    if (s->ready) /* something came up meanwhile: a resume, room for a connection */
+        return now_ms;
+    return bounded && wait_ms < INT32_MAX ? now_ms + (int64_t)wait_ms : INT64_MAX;
+}
+
 /* A server that has nothing to do (the admin listener, mostly) costs no system call. */
 static int64_t before_sleep(struct turn *t)
 {
     struct server *s = container_of(t, struct server, turn);
     const int64_t now_ms = loop_now_ms(s->loop);
-    if (s->ready || now_ms >= s->run_at_ms) {
-        MHD_UNSIGNED_LONG_LONG wait_ms = 0;
-        s->ready = false;
-        MHD_run(s->daemon);
-        const bool bounded = MHD_get_timeout(s->daemon, &wait_ms) == MHD_YES;
-        s->run_at_ms = bounded && wait_ms < INT32_MAX ? now_ms + (int64_t)wait_ms : INT64_MAX;
-    }
-    return s->run_at_ms == INT64_MAX ? -1 : MAX_OF(s->run_at_ms - now_ms, 0);
+    if (s->ready || now_ms >= s->run_at_ms)
+        s->run_at_ms = run_library(s, now_ms);
+    return s->run_at_ms == INT64_MAX ? -1 : s->run_at_ms - now_ms;
 }
 
 static struct MHD_Daemon *start_daemon(struct server *s, int listen_fd)

@@ -21,9 +21,9 @@ struct wish {
     bool has_length;
     int64_t content_length;
     bool has_filename;
-    struct str filename;     /* raw */
+    struct str filename; /* raw */
     enum checksum_kind checksum_kind;
-    struct str checksum;     /* base64 as sent */
+    struct str checksum; /* base64 as sent */
     struct jr_pairs metadata;
     enum method_wish method;
     bool has_expires;
@@ -36,14 +36,19 @@ struct grant_ids {
     char uuid[37]; /* UUID v4: {uuid} */
 };
 
-enum expiry_limit { LIMITED_BY_REQUEST, LIMITED_BY_PROFILE, LIMITED_BY_TOKEN, LIMITED_BY_CREDENTIALS };
+enum expiry_limit {
+    LIMITED_BY_REQUEST,
+    LIMITED_BY_PROFILE,
+    LIMITED_BY_TOKEN,
+    LIMITED_BY_CREDENTIALS
+};
 extern const struct str expiry_limit_words[4];
 
 struct decision {
     const struct profile *profile;
     const struct bucket *bucket;
-    const struct plan *plan;  /* NULL without plans */
-    bool post;                /* POST packet, else PUT */
+    const struct plan *plan; /* NULL without plans */
+    bool post;               /* POST packet, else PUT */
     struct grant_ids ids;
     struct str key;
     struct content_type type;
@@ -51,16 +56,17 @@ struct decision {
     int64_t content_length;
     int64_t min_bytes, max_bytes; /* what is signed */
     int64_t reserve_bytes;        /* what a ledger must hold back */
-    bool length_signed;           /* PUT: content-length is among the signed headers */
+    bool length_signed;           /* PUT with a size, also where `size: any` lets it be left out */
     /* POST: form fields (shared ones first); PUT: headers, lower case, as the client must send them */
     struct post_field fields[POST_FIELDS_MAX];
     size_t n_fields, n_shared;
-    int64_t life_s;               /* by request, profile and token; credentials come later */
+    int64_t life_s; /* by request, profile and token; credentials come later */
     enum expiry_limit limited_by;
 };
 
 /*
- * Judges one file. `now_s` is the request's one reading of the clock (API.md section 1, "clock").
+ * Judges one file. A missing size that the profile cannot do without is a fault of shape, but only
+ * a profile can tell: it comes right after the 403s. `now_s` is the request's one reading of the clock (API.md section 1, "clock").
  * ST_OK and *out filled, or the status with `f` filled, in the order of faults of API.md.
  */
 MUST_CHECK enum status decide(const struct rules *r, const struct principal *who,

@@ -36,7 +36,7 @@ struct ledger_op {
     int64_t now_s;
     /* answered */
     enum status status;
-    struct fault fault;      /* filled when status is not ST_OK */
+    struct fault fault; /* filled when status is not ST_OK */
 };
 
 struct ledger;

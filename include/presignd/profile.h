@@ -43,7 +43,7 @@ struct profile {
     enum checksum_rule checksum;
     int64_t expires_s, max_expires_s;
     struct profile_side post_side, put_side;
-    struct jr_strs metadata_set;   /* names, without x-amz-meta- */
+    struct jr_strs metadata_set; /* names, without x-amz-meta- */
     struct jr_strs metadata_allow;
     const struct template **words; /* templates with words: what a token must be able to fill */
     size_t n_words;
@@ -76,7 +76,7 @@ struct plan {
 struct rules {
     const struct bucket *buckets;
     size_t n_buckets;
-    const struct profile *profiles; /* sorted by name: looked up by bisection, flat in their number */
+    const struct profile *profiles; /* sorted by name (str_compare): found by bisection */
     size_t n_profiles;
     const struct profile *default_profile;
     const struct plan *plans;

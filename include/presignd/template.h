@@ -10,23 +10,24 @@
 #include "presignd/principal.h"
 
 struct template_part;
-struct template {
+struct template
+{
     struct template_part *parts; /* in the configuration's arena */
     size_t n_parts;
-    bool constant;               /* no word at all: the value is `text` for every request */
-    bool has_uuid;               /* holds {uuid} or {uuid7} */
+    bool constant; /* no word at all: the value is `text` for every request */
+    bool has_uuid; /* holds {uuid} or {uuid7} */
     bool has_user, has_user_hash;
     bool has_filename;
-    size_t max_bytes;            /* no expansion is longer */
-    struct str text;             /* as written */
+    size_t max_bytes; /* no expansion is longer */
+    struct str text;  /* as written */
 };
 
 struct template_values {
     const struct principal *who;
-    struct str plan;       /* resolved; the token's own where no plans are configured */
+    struct str plan; /* resolved; the token's own where no plans are configured */
     struct str profile;
     struct str uuid, uuid7;
-    struct str filename;   /* cleaned; "file" when none was sent */
+    struct str filename; /* cleaned; "file" when none was sent */
     struct str ext;
     int64_t now_ms;
 };

@@ -66,7 +66,8 @@ struct decision {
 
 /*
  * Judges one file. A missing size that the profile cannot do without is a fault of shape, but only
- * a profile can tell: it comes right after the 403s. `now_s` is the request's one reading of the clock (API.md section 1, "clock").
+ * a profile can tell: it comes right after the 403s. `now_s` is the request's one reading of the
+ * clock (API.md section 1, "clock").
  * ST_OK and *out filled, or the status with `f` filled, in the order of faults of API.md.
  */
 MUST_CHECK enum status decide(const struct rules *r, const struct principal *who,

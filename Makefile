@@ -38,13 +38,13 @@ SRCS := \
     \
     src/ledger/ledger.c src/ledger/ledger_none.c \
     \
-    src/http/gate.c src/http/cors.c src/http/problem.c src/http/request.c src/http/route.c \
+    src/http/gate.c src/http/cors.c src/http/problem.c src/http/route.c src/http/request.c \
     src/http/exposition.c src/http/access_log.c src/http/server.c \
     \
     src/api/worker.c src/api/grant.c src/api/authenticate.c src/api/packet_json.c \
     src/api/uploads.c src/api/presign.c src/api/probes.c src/api/routes.c \
     \
-    src/config_tables.c src/config_env.c src/config_document.c src/config.c \
+    src/config.c src/config_tables.c src/config_env.c src/config_document.c \
     \
     src/cmd/common.c src/cmd/check.c src/cmd/token.c src/cmd/health.c src/cmd/version.c \
     src/cmd/dev.c src/cmd/reload.c src/cmd/serve.c \
@@ -53,8 +53,6 @@ SRCS := \
 
 FLOORS := base crypto sign net creds auth rules ledger http api app
 LIBS := libmicrohttpd jansson libjwt uuid libcurl openssl libutf8proc
-
-PRESENT := $(wildcard $(SRCS))
 
 # ---- variant and flags ---------------------------------------------------------------------------
 
@@ -105,9 +103,11 @@ $(B)/src/cmd/version.o: CPPFLAGS += -DPRESIGND_VERSION='"$(VERSION)"' \
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all run demo check check-programs bench fuzz fuzz-programs lint format install deps clean help \
-    FORCE
+.PHONY: all run demo check check-programs bench fuzz fuzz-programs lint format install deps clean \
+    help FORCE
 Q := $(if $(V),,@)
+
+all: $(BIN)
 
 # ---- packages ------------------------------------------------------------------------------------
 
@@ -123,7 +123,7 @@ SUBMAKE = +$(Q)$(MAKE) --no-print-directory NODEPS=1
 # ---- objects, one archive per floor, the program -------------------------------------------------
 
 floor_of = $(if $(filter src/config%.c src/main.c src/cmd/%,$1),app,$(word 2,$(subst /, ,$1)))
-floor_srcs = $(foreach s,$(filter-out src/main.c,$(PRESENT)),$(if $(filter $1,$(call floor_of,$s)),$s))
+floor_srcs = $(foreach s,$(filter-out src/main.c,$(SRCS)),$(if $(filter $1,$(call floor_of,$s)),$s))
 # Archives up to and including a floor, the highest first, as the linker wants them.
 upto = $(if $(filter $1,$(FLOORS)),$(call upto_,$1,$(FLOORS)),$(error no floor "$1" ($2)))
 upto_ = $(if $(filter-out $(firstword $2),$1),$(call upto_,$1,$(wordlist 2,99,$2))) \
@@ -152,8 +152,6 @@ $(BIN): $(B)/src/main.o $(call upto,app)
 	@echo "LD $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PC_LIBS)
 
-# Until the root of the program exists, its archives.
-all: $(if $(wildcard src/main.c),$(BIN),$(call upto,app))
 
 # ---- test programs -------------------------------------------------------------------------------
 
@@ -279,7 +277,7 @@ install: all
 LINTS := lint-format lint-text lint-headers lint-gcc lint-clang lint-tidy lint-cppcheck lint-shell
 .PHONY: $(LINTS)
 HDRS := $(wildcard include/presignd/*.h)
-OUR_C := $(PRESENT) $(HDRS) $(wildcard $(addprefix tests/,unit/*.[ch] oom/*.[ch] fuzz/*.[ch] \
+OUR_C := $(SRCS) $(HDRS) $(wildcard $(addprefix tests/,unit/*.[ch] oom/*.[ch] fuzz/*.[ch] \
              oracle/*.c bench/*.c))
 
 lint: deps-build deps-test deps-lint
@@ -324,7 +322,7 @@ build/tidy/%.ok: %.c .clang-tidy $(HDRS)
 lint-cppcheck:
 	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr \
 	    --suppress=missingIncludeSystem --suppress=unknownMacro --suppress=uninitvar \
-	    --error-exitcode=1 -D_GNU_SOURCE -D__linux__ -Iinclude $(PRESENT)
+	    --error-exitcode=1 -D_GNU_SOURCE -D__linux__ -Iinclude $(SRCS)
 
 SHELL_SCRIPTS := $(shell grep -lsE -m1 '^\#! */.*[/ ](ba)?sh( |$$)' .ci/* tests/* tests/*/* docker/* \
                      systemd/*)
@@ -334,7 +332,7 @@ lint-shell:
 # ---- the rest ------------------------------------------------------------------------------------
 
 compile_commands.json: FORCE | deps-build
-	@{ sep='['; for f in $(PRESENT) $(UNIT_SRCS) $(FUZZ_SRCS); do \
+	@{ sep='['; for f in $(SRCS) $(UNIT_SRCS) $(FUZZ_SRCS); do \
 	    printf '%s\n{"directory":"%s","file":"%s","command":"%s"}' "$$sep" '$(CURDIR)' "$$f" \
 	        '$(CC) $(BASE_FLAGS) $(TEST_FLAGS) $(PC_CFLAGS) -c '"$$f"; sep=','; \
 	done; printf '\n]\n'; } >$@

@@ -15,39 +15,9 @@
 #include "presignd/log.h"
 #include "presignd/loop.h"
 #include "presignd/random.h"
+#include "presignd/route.h"
 
 struct server;
-struct request;
-
-enum step {
-    STEP_ON,   /* the next one */
-    STEP_WAIT, /* call this same step again after request_wake() or the deadline */
-    STEP_BODY, /* only request_read_body: go on when the body is there */
-    STEP_STOP, /* answered or refused */
-};
-typedef enum step step_fn(struct request *r);
-
-enum http_method { HTTP_GET = 1, HTTP_HEAD = 2, HTTP_POST = 4, HTTP_DELETE = 8, HTTP_OPTIONS = 16 };
-
-enum route_flags {
-    ROUTE_PROBE = 1,   /* no CORS, logged only when it fails, served on both listeners */
-    ROUTE_ADMIN = 2,   /* on the admin listener only */
-    ROUTE_DIALECT = 4, /* served under the same rules; for the log */
-};
-
-struct route {
-    unsigned methods;       /* of enum http_method; GET brings HEAD along */
-    struct str path;        /* exact; a trailing "{id}" takes one non-empty segment into path_id;
-                               "{id}/x" is allowed too */
-    step_fn *const *steps;  /* NULL-terminated */
-    size_t state_bytes;     /* of the struct that embeds struct request first */
-    unsigned flags;
-    const char *label;      /* in metrics and the log; one number per distinct label */
-    /* called once when the request has ended, however it ended: give back, release; may be NULL */
-    void (*end)(struct request *r, bool answer_was_sent);
-    /* adds members to the access log line; may be NULL */
-    void (*log)(const struct request *r, struct jw *line);
-};
 
 enum { REQUEST_HEADERS_OUT = 8 };
 

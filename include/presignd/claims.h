@@ -17,9 +17,9 @@ struct issuer_config {
     struct str jwks_url, jwks_file, public_key_file, secret_file; /* exactly one, or discovery */
     bool discovery;
     struct str user_claim, plan_claim, tenant_claim; /* default sub, plan, org */
-    struct str scope;        /* "" = none required */
-    int64_t leeway_s;        /* 30 */
-    int64_t max_lifetime_s;  /* 86400 */
+    struct str scope;                                /* "" = none required */
+    int64_t leeway_s;                                /* 30 */
+    int64_t max_lifetime_s;                          /* 86400 */
 };
 
 /*

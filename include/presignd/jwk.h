@@ -14,6 +14,7 @@
 #include "presignd/buf.h"
 #include "presignd/secret.h"
 
+/* clang-format off */
 enum jwa { /* bits of a set; words in jwa_name */
     JWA_HS256 = 1 << 0, JWA_HS384 = 1 << 1, JWA_HS512 = 1 << 2,
     JWA_RS256 = 1 << 3, JWA_RS384 = 1 << 4, JWA_RS512 = 1 << 5,
@@ -21,14 +22,15 @@ enum jwa { /* bits of a set; words in jwa_name */
     JWA_ES256 = 1 << 9, JWA_ES384 = 1 << 10, JWA_ES512 = 1 << 11,
     JWA_EDDSA = 1 << 12,
 };
+/* clang-format on */
 enum { JWA_HS_ALL = 7, JWA_KINDS = 13, KID_MAX = 255 };
 
 /* 0 for a name that is none of them (exact case). */
 unsigned jwa_from_name(struct str name);
 const char *jwa_name(unsigned one_alg);
 
-struct jwk { /* stays where it was made: kid points into it */
-    struct str kid;       /* "" without; points into kid_text */
+struct jwk {        /* stays where it was made: kid points into it */
+    struct str kid; /* "" without; points into kid_text */
     char kid_text[KID_MAX + 1];
     unsigned algs;        /* what it may verify; never 0 */
     EVP_PKEY *pkey;       /* public key; NULL for HMAC */

@@ -30,11 +30,11 @@ enum key_next {
 
 struct key_refresh {
     const struct issuer_config *config;
-    struct keyset *keys; /* last good ones; NULL: none */
-    int64_t fetched_at_s; /* when keys were last seen to be right; 0 never */
-    int64_t max_age_s;    /* of the last answer; -1 it said nothing */
-    int failures;         /* in a row */
-    bool at_discovery;    /* what was asked last */
+    struct keyset *keys;              /* last good ones; NULL: none */
+    int64_t fetched_at_s;             /* when keys were last seen to be right; 0 never */
+    int64_t max_age_s;                /* of the last answer; -1 it said nothing */
+    int failures;                     /* in a row */
+    bool at_discovery;                /* what was asked last */
     unsigned char digest[HASH_BYTES]; /* of the document the keys came from */
 };
 

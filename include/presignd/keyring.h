@@ -11,17 +11,17 @@
 
 struct key_state {
     const struct issuer_config *config;
-    struct keyset *keys;      /* NULL: never had any, or older than 24 h without success */
-    bool can_refetch;         /* jwks_url or discovery */
+    struct keyset *keys; /* NULL: never had any, or older than 24 h without success */
+    bool can_refetch;    /* jwks_url or discovery */
     bool last_fetch_failed;
-    int64_t fetched_at_s;     /* of `keys`; 0 never */
-    int64_t refetch_after_s;  /* unix; before it an unknown kid causes no fetch */
+    int64_t fetched_at_s;    /* of `keys`; 0 never */
+    int64_t refetch_after_s; /* unix; before it an unknown kid causes no fetch */
 };
 
 struct keyring {
     atomic_int refs;
-    uint64_t version;   /* grows with every change of keys; the token cache empties on it */
-    void *owner;        /* what the issuer_configs live in, kept by owner_unref; may be NULL */
+    uint64_t version; /* grows with every change of keys; the token cache empties on it */
+    void *owner;      /* what the issuer_configs live in, kept by owner_unref; may be NULL */
     void (*owner_unref)(void *owner);
     size_t n;
     struct key_state issuers[];

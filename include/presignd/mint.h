@@ -14,9 +14,9 @@ struct mint_claim {
 };
 
 struct mint_ask {
-    unsigned alg;                /* one bit; HS*, RS*, ES* (what libjwt of Debian 12 can) */
-    struct str key;              /* HMAC secret, or PEM private key */
-    struct str kid;              /* "" = none */
+    unsigned alg;   /* one bit; HS*, RS*, ES* (what libjwt of Debian 12 can) */
+    struct str key; /* HMAC secret, or PEM private key */
+    struct str kid; /* "" = none */
     struct str issuer, audience, user_claim, user;
     int64_t issued_at_s, ttl_s;
     const struct mint_claim *claims; /* further or overriding ones */

@@ -16,7 +16,7 @@
 enum { TOKEN_BYTES_MAX = 8192 };
 
 struct token {
-    unsigned alg;           /* one bit of enum jwa */
+    unsigned alg; /* one bit of enum jwa */
     struct str kid;
     bool has_kid;
     struct str signed_text; /* header.payload, a view of the given text */

@@ -298,7 +298,7 @@ static EVP_PKEY *rsa_from_json(json_t *jwk)
 
 static bool member_exact(json_t *jwk, const char *name, unsigned char *out, size_t n)
 {
-    char bytes[COORDINATE_MAX];
+    char bytes[COORDINATE_MAX] = { 0 };
     struct buf b = BUF_FIXED(bytes);
     if (decode_base64url(&b, member_text(jwk, name)) != ST_OK || b.len != n)
         return false;

@@ -330,6 +330,7 @@ static void drive(struct work *w, const struct reply *last)
 
 static void begin(struct work *w)
 {
+    assert(w->source);
     loop_timer_stop(w->source->loop, &w->timer);
     w->running = true;
     drive(w, &(struct reply){ .kind = REPLY_NONE });

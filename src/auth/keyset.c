@@ -71,7 +71,7 @@ static bool has_twin(const struct keyset *ks, size_t at)
 
 static void drop_twins(struct keyset *ks, struct buf *why)
 {
-    bool twin[KEYSET_KEYS_MAX];
+    bool twin[KEYSET_KEYS_MAX] = { false };
     for (size_t i = 0; i < ks->n; i++)
         twin[i] = has_twin(ks, i);
 

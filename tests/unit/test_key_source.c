@@ -364,7 +364,7 @@ static void test_load(void **state)
         struct buf why = BUF_FIXED(space);
         struct keyring *kr = key_source_load(&ic, 1, NULL, NULL, &why);
         CHECK_EQ(cases[i].name, kr != NULL, cases[i].tells == NULL);
-        if (cases[i].tells) {
+        if (!kr) {
             CHECK(cases[i].name, memmem(why.ptr, why.len, "https://login/", 14));
             CHECK(cases[i].name, memmem(why.ptr, why.len, cases[i].tells, strlen(cases[i].tells)));
         } else {

@@ -7,14 +7,12 @@
  */
 #include "presignd/config.h"
 
-#include <sched.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "presignd/config_raw.h"
 #include "presignd/key_source.h"
 
-enum { ARENA_MAX = 64 << 20, THREADS_MAX = 64 };
+enum { ARENA_MAX = 64 << 20, WARNINGS_MAX = 65536, PORT_MAX = 65535, WORD_MAX = 128 };
 
 struct config *config_ref(struct config *c)
 {
@@ -41,6 +39,7 @@ struct making {
     struct buf *why;
     struct buf warn;
     bool bad;
+    bool no_memory;
 };
 
 /* "<section>.<name>.<member>: <sentence>"; empty parts are left out. */
@@ -66,33 +65,49 @@ static void complain(struct making *m, struct str section, struct str name, stru
 #define COMPLAIN(m, section, name, member, sentence) \
     complain(m, STR(section), name, STR(member), STR(sentence))
 
+/* n elements of the configuration's own memory; NULL is remembered. */
+static void *rows(struct making *m, size_t n, size_t size)
+{
+    void *p = arena_array(&m->c->arena, n, size);
+    if (!p)
+        m->no_memory = true;
+    return p;
+}
+
 /* ---- sections ----------------------------------------------------------------------------------- */
 
-/* Processors that affinity and cgroup allow. */
-static int64_t cgroup_quota(void)
+/* "1.2.3.4:80", "[::1]:80", ":80": numbers only, as the listener takes them. */
+static bool cut_address(struct str text, struct str *out_host)
 {
-    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
-    long long quota = 0, period = 0;
-    if (f) {
-        if (fscanf(f, "%lld %lld", &quota, &period) != 2)
-            quota = 0;
-        fclose(f);
+    size_t colon = text.len;
+    int64_t port;
+    while (colon > 0 && text.ptr[colon - 1] != ':')
+        colon--;
+    const struct str digits = str_slice(text, colon, text.len);
+    if (colon == 0 || digits.len == 0 || !str_to_int(digits, PORT_MAX, &port))
+        return false;
+    const struct str host = str_slice(text, 0, colon - 1);
+    const bool six = str_starts(host, STR("[")) && str_ends(host, STR("]"));
+    *out_host = six ? str_slice(host, 1, host.len - 1) : host;
+    return six == (str_find(*out_host, ':', 0) < out_host->len);
+}
+
+static void check_address(struct making *m, struct str text, const char *member)
+{
+    struct str host;
+    struct cidr address, loopback[2];
+    const bool ok = cut_address(text, &host) && str_find(host, '/', 0) == host.len &&
+                    (host.len == 0 || cidr_parse(host, &address) == ST_OK);
+    if (!ok) {
+        complain(m, str_from(member), STR(""), STR(""),
+                 STR("must be an address and a port: 0.0.0.0:8080, [::]:8080 or :8080"));
+        return;
     }
-    return quota > 0 && period > 0 ? (quota + period - 1) / period : THREADS_MAX;
-}
-
-static int processors(void)
-{
-    cpu_set_t set;
-    int64_t n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
-    n = MIN_OF(n, cgroup_quota());
-    return (int)MAX_OF(1, MIN_OF(n, THREADS_MAX));
-}
-
-static bool loopback(struct str address)
-{
-    return str_starts(address, STR("127.")) || str_starts(address, STR("[::1]:")) ||
-           str_starts(address, STR("localhost:"));
+    const bool known = cidr_parse(STR("127.0.0.0/8"), &loopback[0]) == ST_OK &&
+                       cidr_parse(STR("::1"), &loopback[1]) == ST_OK;
+    assert(known);
+    if (m->c->dev && (host.len == 0 || !cidr_has(loopback, 2, address.bytes)))
+        complain(m, str_from(member), STR(""), STR(""), STR("--dev listens on loopback only"));
 }
 
 static void take_listeners(struct making *m)
@@ -100,13 +115,23 @@ static void take_listeners(struct making *m)
     struct config *c = m->c;
     c->listen = m->raw.listen;
     c->admin_listen = m->raw.admin_listen;
-    c->threads = m->raw.threads ? (int)m->raw.threads : processors();
-    if (c->dev && !loopback(c->listen))
-        COMPLAIN(m, "listen", STR(""), "", "--dev listens on loopback only");
-    if (c->dev && c->admin_listen.len && !loopback(c->admin_listen))
-        COMPLAIN(m, "admin_listen", STR(""), "", "--dev listens on loopback only");
+    c->threads = m->raw.threads ? (int)m->raw.threads : config_processors();
+    check_address(m, c->listen, "listen");
+    if (c->admin_listen.len)
+        check_address(m, c->admin_listen, "admin_listen");
+    if (str_equal(c->listen, c->admin_listen) && !str_ends(c->listen, STR(":0")))
+        COMPLAIN(m, "admin_listen", STR(""), "", "must differ from listen");
     if (m->raw.ui)
         COMPLAIN(m, "ui", STR(""), "", "the upload page is not part of this version");
+}
+
+/* One word of printable ASCII, without blanks and without any of these. */
+static bool word_ok(struct str word, struct str without)
+{
+    for (size_t i = 0; i < word.len; i++)
+        if (word.ptr[i] == ' ' || str_find(without, word.ptr[i], 0) < without.len)
+            return false;
+    return word.len > 0 && word.len <= WORD_MAX && str_printable_ascii(word);
 }
 
 static void take_cors(struct making *m)
@@ -117,6 +142,8 @@ static void take_cors(struct making *m)
                                               .credentials = raw->credentials,
                                               .max_age_s = raw->max_age_s };
     const bool cookie = m->raw.auth.cookie.len > 0;
+    if (cookie && !word_ok(m->raw.auth.cookie, STR("()<>@,;:\\\"/[]?={}")))
+        COMPLAIN(m, "auth.cookie", STR(""), "", "is no name of a cookie (RFC 6265)");
     for (size_t i = 0; i < raw->origins.n; i++) {
         const struct str o = raw->origins.items[i];
         if (!cors_origin_pattern_ok(o))
@@ -143,7 +170,7 @@ static void take_server(struct making *m)
     s->access_log = m->raw.log.access;
 
     const struct jr_strs *proxies = &m->raw.trusted_proxies;
-    struct cidr *list = arena_array(&m->c->arena, proxies->n, sizeof(*list));
+    struct cidr *list = rows(m, proxies->n, sizeof(*list));
     for (size_t i = 0; list && i < proxies->n; i++)
         if (cidr_parse(proxies->items[i], &list[i]) != ST_OK)
             complain(m, STR("trusted_proxies"), proxies->items[i], STR(""),
@@ -193,10 +220,12 @@ static void take_issuers(struct making *m)
     struct config *c = m->c;
     const struct raw_issuer *raw = m->raw.auth.issuers.items;
     const size_t n = m->raw.auth.issuers.n;
-    c->issuers = arena_array(&c->arena, n, sizeof(*c->issuers));
+    c->issuers = rows(m, n, sizeof(*c->issuers));
     for (size_t i = 0; c->issuers && i < n; i++) {
         const unsigned algorithms = take_algorithms(m, &raw[i]);
         check_key_place(m, &raw[i], algorithms);
+        if (raw[i].scope.len && !word_ok(raw[i].scope, STR("\"\\")))
+            COMPLAIN(m, "auth.issuers", raw[i].issuer, "scope", "must be one word");
         for (size_t k = 0; k < i; k++)
             if (str_equal(raw[k].issuer, raw[i].issuer))
                 COMPLAIN(m, "auth.issuers", raw[i].issuer, "", "is there twice");
@@ -248,10 +277,16 @@ static void take_credentials(struct making *m)
     struct config *c = m->c;
     c->provider = (enum cred_provider)m->raw.credentials.provider;
     c->creds_min_ttl_s = m->raw.credentials.min_ttl_s;
+    if (c->provider == CRED_FILE || c->provider == CRED_WEB_IDENTITY)
+        COMPLAIN(m, "credentials.provider", STR(""), "",
+                 "this version has auto, env, container and imds only");
     if (m->raw.credentials.assume_role)
         COMPLAIN(m, "credentials.assume_role", STR(""), "", "is not part of this version");
     take_environment(m);
-    if (c->dev && c->provider == CRED_AUTO && c->env.access_key_id.len == 0) {
+    const struct cred_env *e = &c->env;
+    const bool given = e->access_key_id.len || e->secret_key.len || e->session_token.len ||
+                       e->relative_uri.len || e->full_uri.len;
+    if (c->dev && c->provider == CRED_AUTO && !given) {
         c->provider = CRED_STATIC;
         c->env.access_key_id = STR("PRESIGNDDEVDUMMY0000");
         c->env.secret_key = STR("no-store-knows-this-dummy-secret-key");
@@ -281,7 +316,7 @@ static void take_buckets(struct making *m)
     struct config *c = m->c;
     const struct raw_bucket *raw = m->raw.buckets.items;
     const size_t n = m->raw.buckets.n;
-    struct bucket *list = arena_array(&c->arena, n, sizeof(*list));
+    struct bucket *list = rows(m, n, sizeof(*list));
     for (size_t i = 0; list && i < n; i++) {
         AUTO(buf) why = BUF_INIT(1024);
         check_name(m, STR("buckets"), raw[i].name);
@@ -305,38 +340,45 @@ static void take_buckets(struct making *m)
     c->rules.n_buckets = list ? n : 0;
 }
 
+/* Limits would not hold without a ledger, so they are refused and never ignored. */
+static void take_plan(struct making *m, const struct raw_plan *raw, struct plan *out)
+{
+    check_name(m, STR("plans"), raw->name);
+    *out = (struct plan){ .name = raw->name, .unsettled_release = raw->unsettled == 1 };
+    if (!json_is_array(raw->limits))
+        COMPLAIN(m, "plans", raw->name, "limits", "must be a list");
+    else if (json_array_size(raw->limits) > 0)
+        COMPLAIN(m, "plans", raw->name, "limits",
+                 "this version keeps no ledger: limits would not hold, so they are refused");
+    if (!out->unsettled_release)
+        return;
+    buf_lit(&m->warn, "plans.");
+    buf_str(&m->warn, raw->name);
+    buf_lit(&m->warn, ".unsettled: release believes clients that do not say what they uploaded\n");
+}
+
 static void take_plans(struct making *m)
 {
     struct config *c = m->c;
     const struct raw_plan *raw = m->raw.plans.items;
     const size_t n = m->raw.plans.n;
-    struct plan *list = arena_array(&c->arena, n, sizeof(*list));
+    struct plan *list = rows(m, n, sizeof(*list));
     for (size_t i = 0; list && i < n; i++) {
-        check_name(m, STR("plans"), raw[i].name);
-        list[i] = (struct plan){ .name = raw[i].name, .unsettled_release = raw[i].unsettled == 1 };
-        if (!json_is_array(raw[i].limits))
-            COMPLAIN(m, "plans", raw[i].name, "limits", "must be a list");
-        else if (json_array_size(raw[i].limits) > 0)
-            COMPLAIN(m, "plans", raw[i].name, "limits",
-                     "this version keeps no ledger: limits would not hold, so they are refused");
+        take_plan(m, &raw[i], &list[i]);
+        if (str_equal(list[i].name, m->raw.default_plan))
+            c->rules.default_plan = &list[i];
     }
     c->rules.plans = list;
     c->rules.n_plans = list ? n : 0;
     c->ledger = (enum ledger_backend)m->raw.ledger.backend;
-    if (c->ledger != LEDGER_NONE)
-        COMPLAIN(m, "ledger.backend", STR(""), "", "this version has \"none\" only");
-    if (n == 0)
-        return;
-    for (size_t i = 0; list && i < n; i++)
-        if (str_equal(list[i].name, m->raw.default_plan))
-            c->rules.default_plan = &list[i];
-    if (!c->rules.default_plan)
+    if (!c->rules.default_plan && (n > 0 || m->raw.default_plan.len))
         COMPLAIN(m, "default_plan", STR(""), "", "must name one of the plans");
 }
 
 static int by_name(const void *a, const void *b)
 {
-    return str_compare(((const struct profile *)a)->name, ((const struct profile *)b)->name);
+    const struct raw_profile *one = a, *two = b;
+    return str_compare(one->base.name, two->base.name);
 }
 
 static void take_profile(struct making *m, struct raw_profile *raw, struct profile *out)
@@ -362,7 +404,7 @@ static void take_profile(struct making *m, struct raw_profile *raw, struct profi
 static bool take_extensions(struct making *m, const struct raw_profile *raw, struct jr_list *out)
 {
     const size_t n = json_object_size(raw->extensions);
-    struct profile_extensions *rows = arena_array(&m->c->arena, n, sizeof(*rows));
+    struct profile_extensions *table = rows(m, n, sizeof(*table));
     if (raw->extensions && !json_is_object(raw->extensions))
         return false;
     const char *key;
@@ -370,18 +412,18 @@ static bool take_extensions(struct making *m, const struct raw_profile *raw, str
     size_t i = 0;
     json_object_foreach(raw->extensions, key, list)
     {
-        struct str *items = arena_array(&m->c->arena, json_array_size(list), sizeof(*items));
-        if (!rows || !items || !json_is_array(list))
+        struct str *items = rows(m, json_array_size(list), sizeof(*items));
+        if (!table || !items || !json_is_array(list))
             return false;
         for (size_t k = 0; k < json_array_size(list); k++) {
             if (!json_is_string(json_array_get(list, k)))
                 return false;
             items[k] = str_from(json_string_value(json_array_get(list, k)));
         }
-        rows[i].content_type = str_from(key);
-        rows[i++].extensions = (struct jr_strs){ items, json_array_size(list) };
+        table[i].content_type = str_from(key);
+        table[i++].extensions = (struct jr_strs){ items, json_array_size(list) };
     }
-    *out = (struct jr_list){ rows, i };
+    *out = (struct jr_list){ table, i };
     return true;
 }
 
@@ -390,17 +432,18 @@ static void take_profiles(struct making *m)
     struct config *c = m->c;
     struct raw_profile *raw = m->raw.profiles.items;
     const size_t n = m->raw.profiles.n;
-    struct profile *list = arena_array(&c->arena, n, sizeof(*list));
+    struct profile *list = rows(m, n, sizeof(*list));
     c->rules.several_issuers = c->n_issuers > 1;
+    /* sorted before they are compiled: a compiled profile points into itself */
+    qsort(raw, n, sizeof(*raw), by_name);
     for (size_t i = 0; list && i < n; i++) {
         if (!take_extensions(m, &raw[i], &raw[i].base.extensions))
             COMPLAIN(m, "profiles", raw[i].base.name, "extensions",
                      "must map types to lists of extensions");
         take_profile(m, &raw[i], &list[i]);
     }
-    if (!list || m->bad)
+    if (!list)
         return;
-    qsort(list, n, sizeof(*list), by_name);
     c->rules.profiles = list;
     c->rules.n_profiles = n;
     c->rules.default_profile = rules_profile(&c->rules, m->raw.default_profile);
@@ -432,9 +475,23 @@ static enum status compile(struct making *m)
     take_plans(m);
     take_profiles(m);
     take_rest(m);
-    TRY(buf_check(&m->warn));
+    if (m->no_memory)
+        return ST_NO_MEMORY;
     TRY(arena_keep(&m->c->arena, &m->warn, &m->c->warnings));
     return m->bad ? ST_INVALID : ST_OK;
+}
+
+/* Says that this version has no ledger, once, instead of calling its members unknown. */
+static enum status refuse_ledger(struct making *m)
+{
+    json_t *ledger = json_object_get(m->c->effective, "ledger");
+    const char *backend = json_string_value(json_object_get(ledger, "backend"));
+    if (!backend ||
+        (!str_equal(str_from(backend), STR("sqlite")) && !str_equal(str_from(backend), STR("redis"))))
+        return ST_OK;
+    COMPLAIN(m, "ledger.backend", STR(""), "", "this version has \"none\" only");
+    json_t *none = json_pack("{s:s}", "backend", "none");
+    return json_object_set_new(m->c->effective, "ledger", none) == 0 ? ST_OK : ST_NO_MEMORY;
 }
 
 static enum status read_raw(struct making *m)
@@ -447,9 +504,19 @@ static enum status read_raw(struct making *m)
     return st == ST_INVALID_REQUEST ? ST_INVALID : st;
 }
 
+/* ST_OK goes on; ST_INVALID goes on to look for more faults. */
+static enum status note(struct making *m, enum status st)
+{
+    m->bad = m->bad || st == ST_INVALID;
+    return st == ST_INVALID ? ST_OK : st;
+}
+
 static enum status make(struct making *m)
 {
-    TRY(config_document(m->ask, &m->c->arena, &m->c->effective, m->why));
+    const enum status st = config_document(m->ask, &m->c->arena, &m->c->effective, m->why);
+    TRY(m->c->effective ? note(m, st) : st);
+    TRY(refuse_ledger(m));
+    TRY(config_shape(m->c->effective, &m->c->arena, m->why));
     TRY(read_raw(m));
     return compile(m);
 }
@@ -462,7 +529,7 @@ enum status config_load(const struct config_ask *ask, struct config **out, struc
     atomic_init(&c->refs, 1);
     c->arena = ARENA_INIT(ARENA_MAX);
     c->dev = ask->dev;
-    struct making m = { .c = c, .ask = ask, .why = why, .warn = BUF_INIT(65536) };
+    struct making m = { .c = c, .ask = ask, .why = why, .warn = BUF_INIT(WARNINGS_MAX) };
     const enum status st = make(&m);
     buf_release(&m.warn);
     if (st == ST_OK)
@@ -491,6 +558,10 @@ void config_needs_restart(struct buf *out, const struct config *was, const struc
         { STR("admin_listen"), !str_equal(was->admin_listen, now->admin_listen) },
         { STR("threads"), was->threads != now->threads },
         { STR("ledger"), was->ledger != now->ledger },
+        /* what the listener was made with */
+        { STR("limits.header_bytes"), was->server.header_bytes != now->server.header_bytes },
+        { STR("limits.connections"), was->server.connections != now->server.connections },
+        { STR("limits.idle_timeout_s"), was->server.idle_timeout_ms != now->server.idle_timeout_ms },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         if (!rows[i].differs)

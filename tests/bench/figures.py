@@ -8,9 +8,7 @@ import re
 import select
 import signal
 import socket
-import statistics
 import subprocess
-import sys
 import time
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -102,7 +100,7 @@ class Bench:
 
     # ---- servers -----------------------------------------------------------------------------
 
-    def config(self, profiles=1, issuer=None):
+    def config(self, profiles=1, issuer=None, further=()):
         profile = {"bucket": "main", "key": "{user_hash}/{uuid}/{filename}",
                    "content_types": ["image/png", "image/jpeg", "application/pdf"],
                    "max_bytes": 100000000, "fields": {"success_action_status": "201"}}
@@ -110,7 +108,7 @@ class Bench:
             "listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0", "threads": 1,
             "auth": {"issuers": [issuer or {
                 "issuer": "bench", "audience": ["presignd"], "algorithms": ["HS256"],
-                "secret_file": str(self.folder / "secret")}]},
+                "secret_file": str(self.folder / "secret")}, *further]},
             "buckets": {"main": {"bucket": "bench-bucket", "region": "eu-west-1"}},
             "profiles": dict({"p%d" % i: profile for i in range(profiles - 1)}, default=profile),
             "drain": {"delay_s": 0, "timeout_s": 5},
@@ -291,6 +289,20 @@ end""")
         ratio = m["500"][1] / m["1"][1]
         self.row("CPU per request with 500 profiles beside 1", "%.2f" % ratio, "0.90-1.10",
                  0.90 <= ratio <= 1.10)
+        self.stop_all()
+
+    def hanging(self):
+        """An issuer whose key host takes connections and never answers."""
+        with socket.create_server(("127.0.0.1", 0), backlog=64) as hole:
+            url = "http://127.0.0.1:%d/jwks" % hole.getsockname()[1]
+            lost = {"issuer": "lost", "audience": ["presignd"], "algorithms": ["RS256"],
+                    "jwks_url": url}
+            script = self.script([self.token])
+            m = self.rounds_of({"well": (self.presignd("well"), script),
+                                "hanging": (self.presignd("hanging", further=[lost]), script)})
+        ratio = m["hanging"][2] / m["well"][2]
+        self.row("p99 while a key host hangs, beside none hanging", "%.2f" % ratio, "<= 1.2",
+                 ratio <= 1.2)
         self.stop_all()
 
     def memory(self):

@@ -545,8 +545,8 @@ REFUSED = {
                                   "AWS_EC2_METADATA_SERVICE_ENDPOINT"),
     "web identity": ("auto", {"AWS_WEB_IDENTITY_TOKEN_FILE": "/token", "AWS_ROLE_ARN": "arn"},
                      "AWS_WEB_IDENTITY_TOKEN_FILE"),
-    "file": ("file", {}, "not available in this version"),
-    "web_identity": ("web_identity", {}, "not available in this version"),
+    "file": ("file", {}, "this version"),
+    "web_identity": ("web_identity", {}, "this version"),
 }
 
 

@@ -486,8 +486,8 @@ static enum status refuse_ledger(struct making *m)
 {
     json_t *ledger = json_object_get(m->c->effective, "ledger");
     const char *backend = json_string_value(json_object_get(ledger, "backend"));
-    if (!backend ||
-        (!str_equal(str_from(backend), STR("sqlite")) && !str_equal(str_from(backend), STR("redis"))))
+    if (!backend || (!str_equal(str_from(backend), STR("sqlite")) &&
+                     !str_equal(str_from(backend), STR("redis"))))
         return ST_OK;
     COMPLAIN(m, "ledger.backend", STR(""), "", "this version has \"none\" only");
     json_t *none = json_pack("{s:s}", "backend", "none");
@@ -561,7 +561,8 @@ void config_needs_restart(struct buf *out, const struct config *was, const struc
         /* what the listener was made with */
         { STR("limits.header_bytes"), was->server.header_bytes != now->server.header_bytes },
         { STR("limits.connections"), was->server.connections != now->server.connections },
-        { STR("limits.idle_timeout_s"), was->server.idle_timeout_ms != now->server.idle_timeout_ms },
+        { STR("limits.idle_timeout_s"),
+          was->server.idle_timeout_ms != now->server.idle_timeout_ms },
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         if (!rows[i].differs)

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DEFAULT_PATH "/etc/presignd/presignd.json"
 
@@ -35,6 +36,19 @@ static int fill_text(json_t *dst, const char *defaults)
     json_t *src = json_loads(defaults, 0, NULL);
     assert(src);
     const int rc = json_is_object(dst) ? fill_missing(dst, src) : 0;
+    json_decref(src);
+    return rc;
+}
+
+/* Only what is missing whole: nothing is mixed into what the file says, but for the drain's delay. */
+static int fill_sections(json_t *dst, const char *defaults)
+{
+    json_t *src = json_loads(defaults, 0, NULL);
+    assert(src);
+    int rc = json_is_object(dst) ? json_object_update_missing(dst, src) : 0;
+    json_t *drain = json_object_get(dst, "drain");
+    if (rc == 0 && json_is_object(drain))
+        rc = fill_missing(drain, json_object_get(src, "drain"));
     json_decref(src);
     return rc;
 }
@@ -169,31 +183,22 @@ static bool has_own_variables(char **environment)
     return false;
 }
 
-/* The document as it is written somewhere: built in, in a file, or nowhere but in the environment. */
+/* The document as it is written somewhere: in a file, built in (--dev looks for no file unless it is
+ * told of one), or nowhere but in the environment. */
 static enum status find_document(const struct config_ask *ask, struct arena *a, json_t **out,
                                  struct buf *why)
 {
     const char *path = ask->path;
     const struct str named = config_env_get(ask->environment, "PRESIGND_CONFIG");
-    if (!path && named.len)
-        path = named.ptr;
-    if (ask->dev && !path) {
-        *out = json_loads(raw_dev, 0, NULL);
-        return *out ? ST_OK : ST_NO_MEMORY;
-    }
-    if (path)
+    if (!path && !ask->dev)
+        path = named.len ? named.ptr : DEFAULT_PATH;
+    const bool needed = ask->path || named.len || !has_own_variables(ask->environment);
+    if (path && (needed || access(path, F_OK) == 0 || errno != ENOENT))
         TRY(parse_file(path, a, out, why));
-    else {
-        FILE *f = fopen(DEFAULT_PATH, "re");
-        if (!f && errno == ENOENT && has_own_variables(ask->environment))
-            *out = json_object();
-        else
-            TRY(parse_file(DEFAULT_PATH, a, out, why));
-        if (f)
-            fclose(f);
-    }
-    if (*out && ask->dev)
-        return fill_text(*out, raw_dev) == 0 ? ST_OK : ST_NO_MEMORY;
+    else
+        *out = json_object();
+    if (*out && ask->dev && fill_sections(*out, raw_dev) != 0)
+        return ST_NO_MEMORY;
     return *out ? ST_OK : ST_NO_MEMORY;
 }
 
@@ -202,12 +207,15 @@ static enum status find_document(const struct config_ask *ask, struct arena *a, 
 enum status config_document(const struct config_ask *ask, struct arena *a, json_t **out,
                             struct buf *why)
 {
-    bool any;
     TRY(find_document(ask, a, out, why));
     if (!json_is_object(*out)) {
-        buf_lit(why, "the configuration must be a JSON object\n");
+        buf_lit(why, "the configuration: must be a JSON object\n");
+        json_decref(TAKE(*out));
         return ST_INVALID;
     }
-    TRY(config_env_apply(*out, ask->environment, why, &any));
-    return complete(*out, ask);
+    const enum status st = config_env_apply(*out, ask->environment, why);
+    if (st == ST_NO_MEMORY)
+        return st;
+    TRY(complete(*out, ask));
+    return st;
 }

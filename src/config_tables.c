@@ -34,12 +34,13 @@ TABLE(cors, struct raw_cors);
 #define OF raw_issuer
 static const struct jr_field issuer_fields[] = {
     { .name = "issuer",          .type = JR_STR,  AT(issuer), .flags = JR_REQUIRED | JR_NOT_EMPTY },
-    { .name = "audience",        .type = JR_STRS, AT(audience), .flags = JR_REQUIRED | JR_NOT_EMPTY },
+    { .name = "audience",        .type = JR_STRS, AT(audience), .flags = JR_REQUIRED | JR_NOT_EMPTY,
+      .min = 1, .max = 1024 },
     { .name = "algorithms",      .type = JR_STRS, AT(algorithms), .flags = JR_REQUIRED | JR_NOT_EMPTY },
-    { .name = "jwks_url",        .type = JR_STR,  AT(jwks_url) },
-    { .name = "jwks_file",       .type = JR_STR,  AT(jwks_file) },
-    { .name = "public_key_file", .type = JR_STR,  AT(public_key_file) },
-    { .name = "secret_file",     .type = JR_STR,  AT(secret_file) },
+    { .name = "jwks_url",        .type = JR_STR,  AT(jwks_url), .flags = JR_NOT_EMPTY },
+    { .name = "jwks_file",       .type = JR_STR,  AT(jwks_file), .flags = JR_NOT_EMPTY },
+    { .name = "public_key_file", .type = JR_STR,  AT(public_key_file), .flags = JR_NOT_EMPTY },
+    { .name = "secret_file",     .type = JR_STR,  AT(secret_file), .flags = JR_NOT_EMPTY },
     { .name = "discovery",       .type = JR_BOOL, AT(discovery) },
     { .name = "user_claim",      .type = JR_STR,  AT(user_claim), .flags = JR_NOT_EMPTY },
     { .name = "plan_claim",      .type = JR_STR,  AT(plan_claim), .flags = JR_NOT_EMPTY },

@@ -50,7 +50,7 @@ struct config_ask {
 
 /*
  * ST_OK and *out with one reference. ST_INVALID: *why holds every fault found, one a line, each
- * "<place>: <sentence>" (place: profiles.default.key, or file:line:column for syntax).
+ * a place (profiles.default.key, PRESIGND__UI, or file, line and column) and a sentence.
  * ST_UNREACHABLE: the file cannot be read, with why. ST_NO_MEMORY.
  * Files named by ..._file members are not read here but for being named (see key_source_load).
  */

@@ -106,17 +106,29 @@ extern const char raw_plan_defaults[], raw_issuer_defaults[], raw_dev[];
 
 /*
  * Lays PRESIGND__ variables over the document, each where its name points to and in the type the
- * tables want. Faults are appended to why, a line each. *out_any: there was one.
+ * tables want; a member's own variable beats one that sets what it stands in. ST_INVALID: faults
+ * are appended to why, a line each, and the rest is applied all the same. ST_NO_MEMORY.
  */
-MUST_CHECK enum status config_env_apply(json_t *doc, char **environment, struct buf *why,
-                                        bool *out_any);
+MUST_CHECK enum status config_env_apply(json_t *doc, char **environment, struct buf *why);
 
 /*
- * The completed document: what `check` prints. ST_OK: *out is owned by the caller (also after a
- * failure, when not NULL). ST_INVALID or ST_UNREACHABLE with why; ST_NO_MEMORY.
+ * The completed document: what `check` prints. *out is owned by the caller whenever it is not NULL.
+ * ST_INVALID with why: with a document where only variables were at fault, so that more can be
+ * said. ST_UNREACHABLE with why; ST_NO_MEMORY.
  */
 MUST_CHECK enum status config_document(const struct config_ask *ask, struct arena *a, json_t **out,
                                        struct buf *why);
+
+/* Holds the document against raw_config_table. ST_INVALID: why has every fault, one a line. */
+MUST_CHECK enum status config_shape(json_t *doc, struct arena *a, struct buf *why);
+
+enum { CONFIG_THREADS_MAX = 64 };
+
+/* Processors that affinity and control groups allow, 1 to CONFIG_THREADS_MAX. */
+int config_processors(void);
+
+/* The control groups' part alone; the files are looked for under root ("" = the system's). */
+int64_t config_cgroup_processors(const char *root);
 
 /* The value of a variable, or the empty view. */
 struct str config_env_get(char **environment, const char *name);

@@ -1,6 +1,6 @@
 /*
  * reload - one pass over everything that lies in files. All of it is checked before any of it is
- * used: on a fault the server goes on with what it had.
+ * used, and all that is wrong with it is said: on a fault the server goes on with what it had.
  */
 #include "presignd/reload.h"
 
@@ -22,9 +22,9 @@ static enum status load(struct reload *r)
     r->keyring = key_source_load(r->config->issuers, r->config->n_issuers, config_owner(r->config),
                                  config_disown, &r->why);
     if (!r->keyring)
-        return ST_INVALID;
+        buf_lit(&r->why, "\n");
     r->source = cred_source_new(r->config->provider, &r->config->env, &r->why);
-    return r->source ? ST_OK : ST_INVALID;
+    return r->keyring && r->source ? ST_OK : ST_INVALID;
 }
 
 void reload_now(struct reload *r)

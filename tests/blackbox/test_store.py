@@ -138,8 +138,8 @@ def test_the_credentials_are_those_of_the_signer(signer, form_packet, put_packet
 
 
 @pytest.mark.parametrize("name", ["photo.png", "Ein Bild.png", "日本語.txt", "a+b&c=d;e,f.txt",
-                                  "'(1)*!~.txt", "q?uery#frag%20.txt", "emoji 😀.txt", "ÅÄÖ.txt",
-                                  "\"quoted\".txt", "a" * 251 + ".txt"])
+                                  "'(1)*!~.txt", "q?uery#frag%20.txt", "emoji 😀.txt",
+                                  "ÅÄÖ.txt", "\"quoted\".txt", "a" * 251 + ".txt"])
 @pytest.mark.parametrize("send", [post, put])
 def test_file_names(signer, bucket, send, name):
     packet = granted(signer, RICH_ASK | {"filename": name, "method": send.__name__.upper()})
@@ -224,8 +224,9 @@ FORM_VERDICTS = {("key", None): (400, "InvalidArgument"),
                  ("x-amz-date", None): (400, "InvalidArgument"),
                  ("x-amz-algorithm", "AWS4-HMAC-SHA1"): (400, "InvalidArgument")}
 ADDED_FIELDS = {
-    "x-amz-meta-foo": "1", "x-amz-meta-uploaded": "1", "success_action_redirect": "http://evil.test/",
-    "redirect": "http://evil.test/", "Content-Encoding": "gzip", "Expires": "0", "Content-MD5": MD5,
+    "x-amz-meta-foo": "1", "x-amz-meta-uploaded": "1",
+    "success_action_redirect": "http://evil.test/", "redirect": "http://evil.test/",
+    "Content-Encoding": "gzip", "Expires": "0", "Content-MD5": MD5,
     "x-amz-server-side-encryption": "AES256",
     "x-amz-website-redirect-location": "http://evil.test/",
     "x-amz-grant-read": 'uri="http://acs.amazonaws.com/groups/global/AllUsers"', "foo": "1"}
@@ -269,7 +270,8 @@ def test_form_with_a_field_changed(bucket, form_packet, name, how):
 @pytest.mark.parametrize("name, value", [
     ("key", "${filename}"), ("key", "../other"), ("Content-Type", "text/plain,text/html"),
     ("Content-Type", "text/plain; charset=utf-8"), ("Content-Type", ""),
-    ("success_action_status", "204"), ("x-amz-meta-album", "f%C3%BCr"), ("Content-Disposition", "attachment")])
+    ("success_action_status", "204"), ("x-amz-meta-album", "f%C3%BCr"),
+    ("Content-Disposition", "attachment")])
 def test_form_with_a_near_miss(bucket, form_packet, name, value):
     form_refused(bucket, form_packet, post(form_packet, DATA, {name: value}))
 
@@ -395,8 +397,8 @@ def bent(text, old, replacement):
     ("X-Amz-Expires=900", "X-Amz-Expires=86400"), ("X-Amz-Signature=", "X-Amz-Signature=0"),
     ("content-type%3B", ""), ("content-length%3B", ""), ("us-east-1", "eu-west-1"),
     ("?X-Amz", "?acl&X-Amz"), ("?X-Amz", "?partNumber=1&uploadId=x&X-Amz")],
-    ids=["user", "name", "bucket", "life", "signature", "unsigned type", "unsigned length", "region",
-         "query", "part"])
+    ids=["user", "name", "bucket", "life", "signature", "unsigned type", "unsigned length",
+         "region", "query", "part"])
 def test_put_to_another_url(signer, bucket, put_packet, old, replacement):
     assert f"/{bucket.name}/" == "/packets/"
     put_refused(signer, bucket, put_packet,

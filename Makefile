@@ -39,7 +39,7 @@ SRCS := \
     src/ledger/ledger.c src/ledger/ledger_none.c \
     \
     src/http/gate.c src/http/cors.c src/http/problem.c src/http/route.c src/http/request.c \
-    src/http/exposition.c src/http/access_log.c src/http/server.c \
+    src/http/answer.c src/http/exposition.c src/http/access_log.c src/http/server.c \
     \
     src/api/worker.c src/api/grant.c src/api/authenticate.c src/api/packet_json.c \
     src/api/uploads.c src/api/presign.c src/api/probes.c src/api/routes.c \

@@ -39,6 +39,26 @@ enum exchange_phase {
     EXCHANGE_WHOLE,  /* everything is there: the answer may go */
 };
 
+enum { ORIGIN_MAX = 256, ANSWER_HEADERS = REQUEST_HEADERS_OUT + 2 };
+
+/* What the library's response object was made of: an answer made of the same may have it again. */
+struct answer_shape {
+    char *bytes;
+    size_t len;
+    const char *type;
+    bool cors, credentials, expose;
+    struct str origin; /* of Access-Control-Allow-Origin; empty: none */
+};
+
+struct answer_kept {
+    struct MHD_Response *response; /* NULL: none */
+    struct answer_shape shape;
+    char origin[ORIGIN_MAX];
+    const char *names[ANSWER_HEADERS]; /* headers that belong to one answer only */
+    size_t n_names;
+    bool single_use;
+};
+
 struct exchange {
     struct request *r; /* NULL until the header is complete; lives in the arena */
     struct peer *peer;
@@ -58,6 +78,7 @@ struct exchange {
     struct arena arena; /* while r is NULL; else r has them */
     struct buf out;
     struct buf body;
+    struct answer_kept kept;
     size_t target_len; /* as sent; the copy is cut */
     char target[TARGET_MAX + 1];
 };
@@ -80,5 +101,11 @@ enum MHD_Result exchange_handle(struct exchange *x, const struct request_line *l
 void exchange_end(struct exchange *x, bool answer_was_sent);
 
 void exchange_free(struct exchange *x);
+
+/* Hands the settled answer to the library; MHD_NO when that failed and the connection must end. */
+enum MHD_Result answer_queue(struct exchange *x);
+
+/* Drops what was kept for the next answer; before x->out loses its block. */
+void answer_forget(struct exchange *x);
 
 #endif

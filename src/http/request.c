@@ -26,7 +26,6 @@ enum {
     DRAIN_BYTES = 16 << 10,   /* of a body that nobody wants, announced */
     OVERLONG_BYTES = 1 << 20, /* of a chunked body, after the limit */
     CORRELATION_MAX = 64,
-    HEADER_VALUE_MAX = 1024,
     FREE_MAX = 256,
     MICROS_PER_S = 1000000,
     MICROS_PER_MS = 1000,
@@ -70,6 +69,7 @@ void exchange_free(struct exchange *x)
 {
     if (!x)
         return;
+    answer_forget(x);
     arena_release(&x->arena);
     buf_release(&x->out);
     buf_release(&x->body);
@@ -82,8 +82,10 @@ static void keep_for_reuse(struct server *s, struct exchange *x)
         exchange_free(x);
         return;
     }
-    if (x->out.cap > ANSWER_KEPT)
+    if (x->out.cap > ANSWER_KEPT) {
+        answer_forget(x);
         buf_release(&x->out);
+    }
     arena_reset(&x->arena);
     buf_reset(&x->out);
     buf_reset(&x->body);
@@ -211,68 +213,6 @@ enum step request_refuse(struct request *r, enum status st)
     x->http = status_http(st);
     x->answered = true;
     return STEP_STOP;
-}
-
-/* Values are copied for the NUL that the library wants; one that is too long is left out. */
-static void put(struct MHD_Response *resp, const char *name, struct str value)
-{
-    char text[HEADER_VALUE_MAX];
-    if (value.len == 0 || value.len >= sizeof(text))
-        return;
-    memcpy(text, value.ptr, value.len);
-    text[value.len] = '\0';
-    MHD_add_response_header(resp, name, text);
-}
-
-static void put_cors(struct MHD_Response *resp, const struct exchange *x)
-{
-    const struct cors_config *c = &x->peer->server->config->cors;
-    const struct str origin = x->r->headers.values[HEADER_ORIGIN];
-    MHD_add_response_header(resp, "Vary", "Origin");
-    if (!cors_allows(c, origin))
-        return;
-    put(resp, "Access-Control-Allow-Origin", cors_allow_origin(c, origin));
-    if (c->credentials)
-        MHD_add_response_header(resp, "Access-Control-Allow-Credentials", "true");
-    if (x->r->method != HTTP_OPTIONS)
-        MHD_add_response_header(resp, "Access-Control-Expose-Headers",
-                                "X-Request-Id, X-Correlation-Id, Retry-After, RateLimit, "
-                                "RateLimit-Policy, Location");
-}
-
-static struct MHD_Response *response_new(struct exchange *x)
-{
-    struct request *r = x->r;
-    /* the bytes stay where they are until exchange_end() */
-    struct MHD_Response *resp =
-        MHD_create_response_from_buffer(r->out.len, r->out.ptr, MHD_RESPMEM_PERSISTENT);
-    if (!resp)
-        return NULL;
-    if (r->out.len > 0)
-        MHD_add_response_header(resp, "Content-Type", r->out_type);
-    MHD_add_response_header(resp, "Cache-Control", "no-store");
-    MHD_add_response_header(resp, "X-Content-Type-Options", "nosniff");
-    MHD_add_response_header(resp, "X-Request-Id", r->id);
-    put(resp, "X-Correlation-Id", r->correlation);
-    if (x->cors)
-        put_cors(resp, x);
-    for (size_t i = 0; i < r->n_headers_out; i++)
-        put(resp, r->headers_out[i].name, r->headers_out[i].value);
-    if (x->close || r->server->draining)
-        MHD_add_response_header(resp, "Connection", "close");
-    return resp;
-}
-
-static enum MHD_Result queue(struct exchange *x)
-{
-    struct MHD_Response *resp = response_new(x);
-    if (!resp)
-        return MHD_NO;
-    const enum MHD_Result done = MHD_queue_response(x->r->conn, (unsigned)x->http, resp);
-    MHD_destroy_response(resp); /* our reference */
-    x->queued = done == MHD_YES;
-    peer_enter(x->peer, PEER_ANSWER);
-    return done;
 }
 
 /* ---- from the header to the first step ---------------------------------------------------------- */
@@ -547,7 +487,7 @@ enum MHD_Result exchange_handle(struct exchange *x, const struct request_line *l
             peer_enter(x->peer, PEER_BODY);
         return MHD_YES;
     }
-    return queue(x);
+    return answer_queue(x);
 }
 
 /* ---- the end ------------------------------------------------------------------------------------ */

@@ -31,6 +31,13 @@ static void reset_counts(void)
 static enum step say_hello(struct request *r)
 {
     buf_lit(&r->out, "{\"hello\":true}");
+    if (request_query(r, STR("text")).ptr)
+        r->out_type = "text/plain";
+    if (request_query(r, STR("twice")).ptr) { /* beside the one that every answer has */
+        request_header(r, "Cache-Control", STR("private"));
+        request_header(r, "X-Twice", STR("1"));
+        request_header(r, "X-Twice", STR("2"));
+    }
     return request_answer(r, 200);
 }
 
@@ -305,7 +312,7 @@ static void test_head(void **state)
     struct client *c = client_new(w);
     client_text(c, "HEAD /hello HTTP/1.1\r\n" H "\r\n");
     assert_int_equal(client_answer_kind(c, "HEAD", true), 200);
-    assert_true(answer_has(c, "Content-Length: 14"));
+    assert_true(answer_has(c, "Content-Length: 128"));
     client_next(c, true);
     assert_int_equal(c->len, 0);
     assert_int_equal(ask(c, "GET after HEAD", "GET /hello HTTP/1.1\r\n" H "\r\n"), 200);
@@ -519,6 +526,58 @@ static void test_cors(void **state)
                  cross[i].cors && strncmp(cross[i].in, "OPTIONS", 7) != 0);
         client_free(c);
     }
+    wire_stop(w);
+}
+
+/* Answers of one exchange, one after the other: nothing of one may show in another. */
+static void test_nothing_is_left_over(void **state)
+{
+    (void)state;
+    /* clang-format off */
+    static const struct { const char *name, *in; int want; const char *has, *lacks; } rows[] = {
+        { "good origin",     "GET /hello HTTP/1.1\r\n" H GOOD "\r\n", 200, "Access-Control-Allow-Origin: https://app.example.com", "Location" },
+        { "good, again",     "GET /hello HTTP/1.1\r\n" H GOOD "\r\n", 200, "Access-Control-Allow-Origin: https://app.example.com", "Location" },
+        { "second origin",   "GET /hello HTTP/1.1\r\n" H "Origin: https://b\r\n\r\n", 200, "Access-Control-Allow-Origin: https://b", "Location" },
+        { "evil origin",     "GET /hello HTTP/1.1\r\n" H EVIL "\r\n", 200, "Vary: Origin", "Access-Control-Allow-Origin" },
+        { "no origin",       "GET /hello HTTP/1.1\r\n" H "\r\n", 200, "Vary: Origin", "Access-Control-Allow-Origin" },
+        { "correlation",     "GET /hello HTTP/1.1\r\n" H "X-Request-Id: c1\r\n\r\n", 200, "X-Correlation-Id: c1", "Access-Control-Allow-Origin" },
+        { "another",         "GET /hello HTTP/1.1\r\n" H "X-Request-Id: c2\r\n\r\n", 200, "X-Correlation-Id: c2", "Location" },
+        { "none",            "GET /hello HTTP/1.1\r\n" H "\r\n", 200, "Cache-Control: no-store", "X-Correlation-Id" },
+        { "location",        "POST /echo HTTP/1.1\r\n" H JSON LINE_OF(2) "\r\n{}", 201, "Location: /v1/things/1", "X-Correlation-Id" },
+        { "no location",     "GET /hello HTTP/1.1\r\n" H "\r\n", 200, "Content-Type: application/json", "Location" },
+        { "refusal",         "GET /busy HTTP/1.1\r\n" H "\r\n", 429, "Retry-After: 7", "Location" },
+        { "refusal, again",  "GET /busy HTTP/1.1\r\n" H "\r\n", 429, "Retry-After: 7", "WWW-Authenticate" },
+        { "another refusal", "GET /missing HTTP/1.1\r\n" H "\r\n", 401, "WWW-Authenticate: Bearer realm=\"presignd\"", "Retry-After" },
+        { "text",            "GET /hello?text HTTP/1.1\r\n" H "\r\n", 200, "Content-Length: 14", "WWW-Authenticate" },
+        { "twice",           "GET /hello?twice HTTP/1.1\r\n" H "\r\n", 200, "Cache-Control: private", "Location" },
+        { "after twice",     "GET /hello HTTP/1.1\r\n" H "\r\n", 200, "Cache-Control: no-store", "X-Twice" },
+        { "probe",           "GET /livez HTTP/1.1\r\n" H GOOD "\r\n", 200, "Cache-Control: no-store", "Vary" },
+        { "empty",           "DELETE /things/7 HTTP/1.1\r\n" H "\r\n", 204, "Vary: Origin", "Content-Type" },
+        { "at the end",      "GET /hello HTTP/1.1\r\n" H GOOD "\r\n", 200, "Access-Control-Allow-Origin: https://app.example.com", "X-Twice" },
+    };
+    /* clang-format on */
+    static const struct str two[] = { STR_INIT("https://app.example.com"), STR_INIT("https://b") };
+    struct wire *w = wire_new();
+    reset_counts();
+    w->config.cors = (struct cors_config){ .origins = two, .n_origins = 2 };
+    wire_start(w, routes, ROWS(routes), false);
+    struct client *c = client_new(w);
+    char last_id[37] = "";
+    for (size_t i = 0; i < ROWS(rows) * 2; i++) {
+        const size_t row = i % ROWS(rows);
+        const char *name = rows[row].name;
+        CHECK_EQ(name, ask(c, name, rows[row].in), rows[row].want);
+        CHECK(name, answer_has(c, rows[row].has));
+        CHECK(name, !answer_has_name(c, rows[row].lacks));
+        CHECK(name, !answer_has_name(c, "Connection"));
+        const struct str id = answer_header(c, "X-Request-Id");
+        CHECK_EQ(name, id.len, 36);
+        CHECK(name, strncmp(last_id, id.ptr, id.len) != 0);
+        memcpy(last_id, id.ptr, id.len);
+        client_next(c, false);
+    }
+    assert_int_equal(w->server.n_free, 1);
+    client_free(c);
     wire_stop(w);
 }
 
@@ -912,8 +971,8 @@ TEST_MAIN(cmocka_unit_test(test_one), cmocka_unit_test(test_bad_token_tells_noth
           cmocka_unit_test(test_connection_survives_refusals), cmocka_unit_test(test_continue),
           cmocka_unit_test(test_chunked_too_long), cmocka_unit_test(test_http_1_0),
           cmocka_unit_test(test_connection_limit), cmocka_unit_test(test_cors),
-          cmocka_unit_test(test_cookie_origin), cmocka_unit_test(test_wait_and_wake),
-          cmocka_unit_test(test_wait_around_body),
+          cmocka_unit_test(test_nothing_is_left_over), cmocka_unit_test(test_cookie_origin),
+          cmocka_unit_test(test_wait_and_wake), cmocka_unit_test(test_wait_around_body),
           cmocka_unit_test(test_client_leaves_while_waiting),
           cmocka_unit_test(test_client_leaves_in_body), cmocka_unit_test(test_stop_while_waiting),
           cmocka_unit_test(test_header_deadline), cmocka_unit_test(test_header_deadline_kept_alive),

@@ -417,7 +417,7 @@ static struct MHD_Daemon *start_daemon(struct server *s, int listen_fd)
         { MHD_OPTION_CONNECTION_LIMIT, (intptr_t)c->connections, NULL },
         { MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)((c->idle_timeout_ms + MS_PER_S - 1) / MS_PER_S), NULL },
 #if MHD_VERSION >= 0x01000000
-        { MHD_OPTION_CLIENT_DISCIPLINE_LVL, 2, NULL },
+        { MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, NULL }, /* as strict as the RFCs let a server be */
 #else
         { MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL },
 #endif

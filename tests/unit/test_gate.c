@@ -139,6 +139,8 @@ static const struct route routes[] = {
 #define H "Host: a\r\n"
 /* NO: ended without an answer of ours; the library found it unreadable. */
 enum { NO = 0, ANY_REFUSAL = -1 };
+/* 0.9.75 takes it for no length at all. */
+enum { TRIMMED = MHD_VERSION < 0x01000000 ? ANY_REFUSAL : 200 };
 /* 1.0.1 counts the line's end to the chunk and refuses what follows. */
 enum { EXTENDED = MHD_VERSION < 0x01000000 ? 200 : ANY_REFUSAL };
 static const struct {
@@ -176,7 +178,7 @@ static const struct {
     { "two TE",                   STR_INIT("POST /p HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400, true },
     { "TE identity",              STR_INIT("POST /p HTTP/1.1\r\n" H "Transfer-Encoding: identity\r\n\r\n"), ANY_REFUSAL, false },
     { "TE gzip, chunked",         STR_INIT("POST /p HTTP/1.1\r\n" H "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"), ANY_REFUSAL, false },
-    { "TE chunked, blank",        STR_INIT("POST /p HTTP/1.1\r\n" H "Transfer-Encoding: chunked \r\n\r\n0\r\n\r\n"), ANY_REFUSAL, false },
+    { "TE chunked, blank",        STR_INIT("POST /p HTTP/1.1\r\n" H "Transfer-Encoding: chunked \r\n\r\n0\r\n\r\n"), TRIMMED, false },
     { "TE xchunked",              STR_INIT("POST /p HTTP/1.1\r\n" H "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"), ANY_REFUSAL, false },
     { "TE empty",                 STR_INIT("POST /p HTTP/1.1\r\n" H "Transfer-Encoding:\r\n\r\n0\r\n\r\n"), ANY_REFUSAL, false },
     { "TE on HTTP/1.0",           STR_INIT("POST /p HTTP/1.0\r\n" H "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), ANY_REFUSAL, false },

@@ -43,7 +43,7 @@ static enum status no_folder(const struct dev_folder *d, struct buf *why)
     buf_lit(why, "cannot keep a throw-away secret in ");
     buf_str(why, str_from(d->path));
     buf_lit(why, ": ");
-    buf_str(why, str_from(strerror(errno)));
+    buf_str(why, str_from(strerrordesc_np(errno)));
     return ST_UNREACHABLE;
 }
 

@@ -35,6 +35,7 @@ struct lane {
     pthread_t thread;
     bool threaded;
     struct post drain, quiesce, stop;
+    bool told_to_stop; /* for the first lane's thread alone, like all that posts */
     struct timer idle_check;
 };
 
@@ -170,10 +171,19 @@ static void patience_over(struct timer *t)
     stop_all(s);
 }
 
+/* A post may not be posted again while it waits, and in a loop that has ended it waits for ever. */
+static void tell_to_stop(struct lane *lane)
+{
+    if (lane->told_to_stop)
+        return;
+    lane->told_to_stop = true;
+    loop_post(lane->worker.loop, &lane->stop);
+}
+
 static void stop_all(struct service *s)
 {
     for (size_t i = 0; i < s->n; i++)
-        loop_post(s->lanes[i].worker.loop, &s->lanes[i].stop);
+        tell_to_stop(&s->lanes[i]);
 }
 
 /* The first signal drains; the second stops now. */
@@ -469,7 +479,7 @@ static void take_down(struct service *s)
 {
     for (size_t i = 1; i < s->n; i++)
         if (s->lanes && s->lanes[i].threaded) {
-            loop_post(s->lanes[i].worker.loop, &s->lanes[i].stop);
+            tell_to_stop(&s->lanes[i]);
             pthread_join(s->lanes[i].thread, NULL);
         }
     for (size_t i = 0; s->lanes && i < s->n; i++) {

@@ -38,12 +38,12 @@ void keyring_unref(struct keyring *kr)
     free(kr);
 }
 
+/* A request keeps its reading of the clock while it waits, so it may be somewhat behind a cool-down
+ * that began meanwhile; only one that ends far from now is due to a clock that was set back. */
 bool keyring_may_refetch(const struct key_state *s, int64_t now_s)
 {
-    /* Further away than any cool-down lasts: the wall clock was set back. */
-    const bool cool =
-        now_s < s->refetch_after_s && s->refetch_after_s <= now_s + KEYRING_COOL_DOWN_S;
-    return s->can_refetch && !cool;
+    const int64_t left_s = s->refetch_after_s - now_s;
+    return s->can_refetch && (left_s <= 0 || left_s > 2 * KEYRING_COOL_DOWN_S);
 }
 
 static enum status refuse(const char **reason, const char *literal)

@@ -1,0 +1,279 @@
+"""Behind a load balancer: instances come and go under load and no client sees an error.
+
+nginx stands in front with connections kept alive on both sides, as the README recommends it. The
+drain itself is looked at directly.
+"""
+import http.client
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from service import Service, base_config, read_raw, wait_until
+
+ASK = json.dumps({"content_type": "image/png", "content_length": 10485}).encode()
+CLIENTS = 6
+LIMIT_S = 20
+
+NGINX = """
+daemon off;
+master_process off;
+worker_processes 1;
+pid {dir}/pid;
+error_log {dir}/error.log warn;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off;
+    client_body_temp_path {dir}/body;
+    proxy_temp_path {dir}/proxy;
+    fastcgi_temp_path {dir}/fastcgi;
+    uwsgi_temp_path {dir}/uwsgi;
+    scgi_temp_path {dir}/scgi;
+    keepalive_requests 1000000;
+    upstream presignd {{
+{servers}
+        keepalive 16;
+    }}
+    server {{
+        listen 127.0.0.1:{port} reuseport;
+        location / {{
+            proxy_pass http://presignd;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_next_upstream error timeout non_idempotent;
+        }}
+    }}
+}}
+"""
+
+
+class Ports:
+    """Ports from the kernel, held by sockets that never listen: while an instance is away nobody
+    else gets its port, and the instance, which shares ports among its loops, still does."""
+
+    def __init__(self, n):
+        self.sockets = [self.hold() for _ in range(n)]
+        self.numbers = [s.getsockname()[1] for s in self.sockets]
+
+    @staticmethod
+    def hold():
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        s.bind(("127.0.0.1", 0))
+        return s
+
+    def close(self):
+        for s in self.sockets:
+            s.close()
+
+
+def answers(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+class Balancer:
+    """nginx over these ports."""
+
+    def __init__(self, port, upstream_ports):
+        self.port = port
+        self.dir = Path(tempfile.mkdtemp(prefix="presignd-nginx-"))
+        # A server that failed is asked again at once: by default nginx would leave it out for 10 s,
+        # and with every one left out in turn it has nobody to ask.
+        servers = "\n".join(f"        server 127.0.0.1:{p} max_fails=0;" for p in upstream_ports)
+        (self.dir / "conf").write_text(NGINX.format(dir=self.dir, servers=servers, port=port))
+        self.process = subprocess.Popen(
+            [shutil.which("nginx", path="/usr/sbin:/usr/bin"), "-p", self.dir, "-c",
+             self.dir / "conf", "-e", self.dir / "error.log"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(lambda: answers(port) or self.process.poll() is not None)
+        assert self.process.poll() is None, self.errors()
+
+    def errors(self):
+        return (self.dir / "error.log").read_text()
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(LIMIT_S)
+        shutil.rmtree(self.dir)
+
+
+class Load:
+    """Clients that ask as fast as they can, each on one connection kept alive."""
+
+    def __init__(self, port, token):
+        self.port, self.token = port, token
+        self.stop, self.lock = threading.Event(), threading.Lock()
+        self.ids, self.faults, self.done = set(), [], 0
+        self.threads = [threading.Thread(target=self.client, daemon=True) for _ in range(CLIENTS)]
+        for t in self.threads:
+            t.start()
+
+    def client(self):
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT_S)
+        while not self.stop.is_set():
+            try:
+                c.request("POST", "/v1/uploads", ASK, headers)
+                r = c.getresponse()
+                body = r.read()
+                fault = None if r.status == 201 else (r.status, body[:200])
+                granted = json.loads(body)["id"] if r.status == 201 else None
+            except (OSError, http.client.HTTPException, ValueError, KeyError) as e:
+                c.close()
+                fault, granted = repr(e), None
+            with self.lock:
+                self.done += 1
+                if granted:
+                    self.ids.add(granted)
+                else:
+                    self.faults.append(fault)
+        c.close()
+
+    def more(self, n):
+        """Waits until so many more requests have ended."""
+        until = self.done + n
+        wait_until(lambda: self.done >= until)
+
+    def end(self):
+        self.stop.set()
+        for t in self.threads:
+            t.join(LIMIT_S)
+            assert not t.is_alive()
+
+
+def instance_config(port, delay_s):
+    return base_config(listen=f"127.0.0.1:{port}", log={"access": False},
+                       drain={"delay_s": delay_s, "timeout_s": 10})
+
+
+@pytest.fixture
+def ports():
+    if not shutil.which("nginx", path="/usr/sbin:/usr/bin"):
+        pytest.skip("nginx is not installed")
+    held = Ports(4)
+    yield held.numbers
+    held.close()
+
+
+@pytest.mark.parametrize("delay_s, rounds", [(0, 5), (1, 1)])
+def test_restarts_lose_no_request(presignd, ports, delay_s, rounds):
+    front, *backs = ports
+    configs = [instance_config(p, delay_s) for p in backs]
+    running = [presignd(c) for c in configs]
+    balancer = Balancer(front, backs)
+    try:
+        load = Load(front, running[0].token())
+        try:
+            load.more(100)
+            for i in list(range(len(backs))) * rounds:
+                running[i].stop()
+                running[i] = presignd(configs[i])
+                load.more(200)
+        finally:
+            load.end()
+        assert not load.faults, (Counter(map(str, load.faults)), balancer.errors()[-2000:])
+        assert len(load.ids) == load.done > 600 * rounds
+        for s in running:
+            grants = [v for k, v in s.metrics().items() if k.startswith("presignd_grants_total")]
+            assert sum(grants) > 0
+            s.signal(signal.SIGTERM)  # together: the fixture's signal is then the second
+    finally:
+        balancer.stop()
+
+
+# ---- the drain, looked at directly ---------------------------------------------------------------
+
+def connect(service):
+    return socket.create_connection(("127.0.0.1", service.port), timeout=LIMIT_S)
+
+
+def under_way(service):
+    """A connection whose request the server has begun with: it has asked for the body."""
+    c = connect(service)
+    c.sendall(f"POST /v1/uploads HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+              f"Authorization: Bearer {service.token()}\r\nContent-Length: {len(ASK)}\r\n"
+              f"Expect: 100-continue\r\n\r\n".encode())
+    got = c.recv(65536)
+    assert got == b"HTTP/1.1 100 Continue\r\n\r\n", got
+    return c
+
+
+def read_to_end(c):
+    got = b""
+    while more := c.recv(65536):
+        got += more
+    return got
+
+
+def test_requests_under_way_are_finished(presignd):
+    s = presignd()
+    clients = [under_way(s) for _ in range(8)]
+    s.signal(signal.SIGTERM)
+    wait_until(lambda: not answers(s.port))
+    assert s.process.poll() is None
+    for c in clients:
+        c.sendall(ASK)
+        status, headers, _ = read_raw(read_to_end(c))
+        assert status == 201 and ("connection", "close") in [(n, v.lower()) for n, v in headers]
+        c.close()
+    assert s.wait_exit() == 0
+
+
+def test_while_it_drains(presignd):
+    s = presignd(base_config(drain={"delay_s": 2, "timeout_s": 10}))
+    kept = s.connection()
+    assert s.get("/readyz", connection=kept).status == 200
+    s.signal(signal.SIGTERM)
+    s.wait_log("draining")
+    ready = wait_until(lambda: (r := s.get("/readyz")).status == 503 and r)
+    assert ready.json == {"status": "not_ready", "failing": ["draining"]}
+    assert s.get("/livez").status == 200
+    # on a connection kept alive, and on one that is new
+    for c in (kept, None):
+        answer = s.request("POST", "/v1/uploads", ASK, {"Content-Type": "application/json"},
+                           token=s.token(), connection=c)
+        assert answer.status == 201 and answer.headers["Connection"].lower() == "close"
+    assert s.wait_exit() == 0
+    assert not answers(s.port)
+
+
+def test_idle_connections_do_not_hold_it(presignd):
+    s = presignd(base_config(drain={"delay_s": 0, "timeout_s": 60}))
+    idle = [connect(s) for _ in range(20)]
+    for c in idle[:10]:
+        c.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert read_raw(c.recv(65536))[0] == 200
+    s.signal(signal.SIGTERM)
+    assert s.wait_exit(10) == 0
+    for c in idle:
+        assert c.recv(1) == b""
+        c.close()
+
+
+def test_patience_ends(presignd):
+    """One loop has a request that never ends; the others have ended long before."""
+    s = presignd(base_config(threads=4, drain={"delay_s": 0, "timeout_s": 1}))
+    stuck = under_way(s)
+    s.signal(signal.SIGTERM)
+    s.wait_log("drain_timeout")
+    assert s.wait_exit() == 0
+    stuck.close()
+
+
+def test_the_second_signal_stops_now(presignd):
+    s = presignd(base_config(drain={"delay_s": 60, "timeout_s": 120}))
+    s.signal(signal.SIGTERM)
+    s.wait_log("draining")
+    s.signal(signal.SIGTERM)
+    assert s.wait_exit(10) == 0

@@ -89,12 +89,22 @@ static bool is_mapped(const unsigned char address[ADDRESS_BYTES])
     return str_equal(front, (struct str){ (const char *)mapped, sizeof(mapped) });
 }
 
+/* The common case by hand: inet_ntop() formats it with printf's machinery. */
+static void ipv4_write(struct buf *out, const unsigned char bytes[4])
+{
+    for (int i = 0; i < 4; i++) {
+        if (i > 0)
+            buf_lit(out, ".");
+        buf_int(out, bytes[i]);
+    }
+}
+
 static void address_write(struct buf *out, const unsigned char address[ADDRESS_BYTES])
 {
     char text[INET6_ADDRSTRLEN];
-    const bool four = is_mapped(address);
-    if (inet_ntop(four ? AF_INET : AF_INET6, four ? address + sizeof(mapped) : address, text,
-                  sizeof(text)))
+    if (is_mapped(address))
+        ipv4_write(out, address + sizeof(mapped));
+    else if (inet_ntop(AF_INET6, address, text, sizeof(text)))
         buf_str(out, str_from(text));
 }
 

@@ -311,6 +311,15 @@ static void check_name(struct making *m, struct str section, struct str name)
         complain(m, section, name, STR(""), STR("names are [a-z][a-z0-9-]*, at most 64 bytes"));
 }
 
+/* It stands between slashes in what is signed; AWS's own names are judged with the endpoint. */
+static bool region_ok(struct str region)
+{
+    for (size_t i = 0; i < region.len; i++)
+        if (!ascii_alnum(region.ptr[i]) && str_find(STR("-_."), region.ptr[i], 0) == 3)
+            return false;
+    return region.len <= 64;
+}
+
 static void take_buckets(struct making *m)
 {
     struct config *c = m->c;
@@ -333,6 +342,8 @@ static void take_buckets(struct making *m)
                                    .post = raw[i].post };
         if (raw[i].region.len == 0)
             COMPLAIN(m, "buckets", raw[i].name, "region", "is missing, and AWS_REGION is not set");
+        else if (!region_ok(raw[i].region))
+            COMPLAIN(m, "buckets", raw[i].name, "region", "is no region name");
         else if (bucket_prepare(&list[i], &c->arena, &why) != ST_OK)
             complain(m, STR("buckets"), raw[i].name, STR(""), buf_view(&why));
     }

@@ -21,7 +21,6 @@ struct auto_source {
 static enum next auto_next(struct cred_source *s, const struct reply *last, int64_t now_s,
                            struct call *out_call, struct creds **out_creds, struct buf *why)
 {
-    static const struct reply none = { .kind = REPLY_NONE };
     struct auto_source *as = container_of(s, struct auto_source, base);
     if (last->kind == REPLY_NONE)
         as->at = 0;
@@ -30,8 +29,7 @@ static enum next auto_next(struct cred_source *s, const struct reply *last, int6
         const enum next n = each->kind->next(each, last, now_s, out_call, out_creds, why);
         if (n != NEXT_ABSENT)
             return n;
-        buf_reset(why);
-        last = &none;
+        buf_reset(why); /* absence is told before anything is asked: the next one starts as well */
     }
     buf_lit(why, "no credentials are configured: neither AWS_ACCESS_KEY_ID nor a container's "
                  "endpoint is set, and AWS_EC2_METADATA_DISABLED is true");

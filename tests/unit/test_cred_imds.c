@@ -173,6 +173,13 @@ static void test_401(void **state)
         CHECK(name, holds(&t.why, "refuses the session token"));
         CHECK_EQ(name, talk_start(&t), NEXT_CALL);
         check_token_call(name, &t); /* a refused token is not used again */
+
+        /* nor is it when there is no other one */
+        CHECK_EQ(name, talk_http(&t, 200, "fourth=="), NEXT_CALL);
+        CHECK_EQ(name, talk_http(&t, 401, ""), NEXT_CALL);
+        CHECK_EQ(name, talk_http(&t, 503, ""), NEXT_FAIL);
+        CHECK_EQ(name, talk_start(&t), NEXT_CALL);
+        check_token_call(name, &t);
         talk_end(&t);
     }
 }

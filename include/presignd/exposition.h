@@ -8,9 +8,9 @@
 #include "presignd/request.h"
 
 struct gauge {
-    const char *name;   /* "presignd_credentials_remaining_seconds" */
+    const char *name; /* "presignd_credentials_remaining_seconds" */
     const char *help;
-    const char *label;  /* `issuer`, or NULL */
+    const char *label; /* `issuer`, or NULL */
     struct str label_value;
     double value;
 };

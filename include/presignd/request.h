@@ -32,22 +32,22 @@ struct request {
     const struct route *route;
     size_t route_number;
     enum http_method method; /* 0: one that we do not know */
-    struct str path, query; /* raw, as sent; query without '?' */
+    struct str path, query;  /* raw, as sent; query without '?' */
     struct str path_id;
     struct headers headers;
-    struct str body;        /* after request_read_body */
+    struct str body; /* after request_read_body */
     struct arena arena;
     char id[UUID_TEXT + 1]; /* X-Request-Id */
     struct str correlation; /* a caller's X-Request-Id, "" none */
     int64_t began_us;       /* monotonic */
     int64_t wall_us;
-    int64_t now_s;          /* the one reading of the clock, whole seconds */
-    struct fault fault;     /* filled by whoever refuses */
-    struct buf out;         /* the answer's body */
-    const char *out_type;   /* "application/json" by default */
+    int64_t now_s;        /* the one reading of the clock, whole seconds */
+    struct fault fault;   /* filled by whoever refuses */
+    struct buf out;       /* the answer's body */
+    const char *out_type; /* "application/json" by default */
     struct header_out headers_out[REQUEST_HEADERS_OUT];
     size_t n_headers_out;
-    bool timed_out;         /* the deadline of the last request_wait passed */
+    bool timed_out; /* the deadline of the last request_wait passed */
     /* below: the http floor's own */
     struct exchange *exchange;
     size_t step;

@@ -26,13 +26,13 @@ enum route_flags {
 };
 
 struct route {
-    unsigned methods;       /* of enum http_method; GET brings HEAD along */
-    struct str path;        /* exact; a trailing "{id}" takes one non-empty segment into path_id;
+    unsigned methods;      /* of enum http_method; GET brings HEAD along */
+    struct str path;       /* exact; a trailing "{id}" takes one non-empty segment into path_id;
                                "{id}/x" is allowed too */
-    step_fn *const *steps;  /* NULL-terminated */
-    size_t state_bytes;     /* of the struct that embeds struct request first */
+    step_fn *const *steps; /* NULL-terminated */
+    size_t state_bytes;    /* of the struct that embeds struct request first */
     unsigned flags;
-    const char *label;      /* in metrics and the log; one number per distinct label */
+    const char *label; /* in metrics and the log; one number per distinct label */
     /* called once when the request has ended, however it ended: give back, release; may be NULL */
     void (*end)(struct request *r, bool answer_was_sent);
     /* adds members to the access log line; may be NULL */
@@ -43,8 +43,8 @@ struct route_match {
     const struct route *route; /* NULL: no such path (out_allowed 0) or method */
     size_t number;             /* index in the table; n when there is no route */
     struct str path_id;
-    unsigned allowed;          /* methods that this path has */
-    unsigned flags;            /* of enum route_flags, of all routes with this path */
+    unsigned allowed; /* methods that this path has */
+    unsigned flags;   /* of enum route_flags, of all routes with this path */
 };
 
 struct route_match route_find(const struct route *routes, size_t n, bool admin_listener,

@@ -16,8 +16,9 @@
 
 struct cred_store;
 
-/* Called on the store's loop at the end of every attempt, and at once for a want that cannot lead
- * to a fetch now (back-off). `now_held` may be NULL; borrowed for the call. */
+/* Called on the store's loop at the end of every attempt, at once for a want that cannot lead to a
+ * fetch now (back-off), and when what is held ends. Where nothing need be asked (env) that is inside
+ * cred_store_start and cred_store_replace. `now_held` may be NULL; borrowed for the call. */
 struct cred_listener {
     void (*attempted)(struct cred_listener *l, struct creds *now_held, bool fresh, struct str why);
 };

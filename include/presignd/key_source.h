@@ -15,8 +15,9 @@
 
 /*
  * Reads what lies in files and checks the rest; touches files, so never on a loop. Returns a keyring
- * with static keys filled in and URL issuers empty, or NULL: *why names the issuer and the fault.
- * owner/owner_unref: keeps the configs alive (one reference is taken over).
+ * with static keys filled in and URL issuers empty; *why may then tell of keys that were skipped. Or
+ * NULL: *why names the issuer and the fault. At most KEYRING_ISSUERS_MAX issuers, each named once.
+ * owner/owner_unref: keeps the configs alive; one reference is taken over, with NULL let go.
  */
 struct keyring *key_source_load(const struct issuer_config *issuers, size_t n, void *owner,
                                 void (*owner_unref)(void *owner), struct buf *why);

@@ -196,16 +196,18 @@ struct keyring *key_source_load(const struct issuer_config *issuers, size_t n, v
 {
     struct keyring *kr = keyring_new(n);
     if (!kr) {
+        if (owner_unref)
+            owner_unref(owner);
         buf_str(why, n > KEYRING_ISSUERS_MAX ? STR("more than 64 issuers") : STR("no memory"));
         return NULL;
     }
     kr->version = 1;
+    kr->owner = owner;
+    kr->owner_unref = owner_unref;
     if (!load_all(kr, issuers, why)) {
         keyring_unref(kr);
         return NULL;
     }
-    kr->owner = owner;
-    kr->owner_unref = owner_unref;
     return kr;
 }
 

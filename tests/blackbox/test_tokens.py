@@ -151,7 +151,8 @@ def hostile(iss, keys):
             "plus": front + "." + "+" + last[1:], "slash": front + "." + "/" + last[1:],
             "over 8 KiB": whole + "A" * 3000 + "A" * (8192 - len(whole) - 2999),
             "twice": whole + whole, "a tilde": whole + "~",
-            "quoted": f'"{whole}"', "comma": f"{whole},{whole}", "blank inside": front + ". " + last,
+            "quoted": f'"{whole}"', "comma": f"{whole},{whole}",
+            "blank inside": front + ". " + last,
             "spare bits": spare_bits(joined(head, good, b"\x00" * 32))}.items():
         yield name, token
     for at in (0, len(last) // 2):
@@ -263,9 +264,11 @@ def test_missing_is_not_invalid(server):
         assert (answer.status, answer.code) == (401, "missing_token"), headers
         assert answer.headers["WWW-Authenticate"] == 'Bearer realm="presignd"'
     for scheme in ("bearer", "BEARER", "Bearer"):
-        answer = server.ask(ASK, token=None, headers={"Authorization": f"{scheme} {server.token()}"})
+        headers = {"Authorization": f"{scheme} {server.token()}"}
+        answer = server.ask(ASK, token=None, headers=headers)
         assert answer.status == 201, scheme
-    assert server.ask(ASK, token=None, path=f"/v1/uploads?access_token={server.token()}").status == 401
+    path = f"/v1/uploads?access_token={server.token()}"
+    assert server.ask(ASK, token=None, path=path).status == 401
 
 
 @pytest.mark.parametrize("claims,status", [
@@ -527,7 +530,8 @@ def test_bad_keys_cost_only_themselves(presignd, host, keys):
 # ---- presignd token ------------------------------------------------------------------------------
 
 def test_token_command(presignd, keys):
-    c = config(issuer("https://secret.test/", secret_file="{dir}/secret") | {"algorithms": ["HS256"]},
+    secret = issuer("https://secret.test/", secret_file="{dir}/secret") | {"algorithms": ["HS256"]}
+    c = config(secret,
                issuer("https://rsa.test/", public_key_file="{dir}/rsa") | {"algorithms": ["RS256"]},
                issuer("https://ec.test/", public_key_file="{dir}/ec") | {"algorithms": ["ES512"]})
     s = presignd(c, files={"rsa": tokens.public_pem(keys["rsa"]),

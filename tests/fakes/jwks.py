@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """jwks - a fake host of key sets and discovery documents (see fake.py for its faults).
 
-Stages: keys, discovery; anything else is "other" and answered 404. Several issuers live on one host,
-each in a folder of its own; the folder is the issuer's path:
+Stages: keys, discovery; anything else is "other" and answered 404. Several issuers live on one
+host, each in a folder of its own; the folder is the issuer's path:
 
     GET /<folder>/jwks.json
     GET /<folder>/.well-known/openid-configuration   issuer http://127.0.0.1:PORT/<folder>

@@ -377,6 +377,33 @@ static void test_load(void **state)
     }
 }
 
+static int let_go;
+
+static void count_let_go(void *owner)
+{
+    assert_ptr_equal(owner, &let_go);
+    let_go++;
+}
+
+static void test_owner(void **state)
+{
+    (void)state;
+    static struct issuer_config many[KEYRING_ISSUERS_MAX + 1];
+    char space[1024];
+    struct buf why = BUF_FIXED(space);
+    struct issuer_config ic = issuer("https://login/");
+    assert_null(key_source_load(&ic, 1, &let_go, count_let_go, &why));
+    assert_int_equal(let_go, 1);
+    assert_null(key_source_load(many, ROWS(many), &let_go, count_let_go, &why));
+    assert_int_equal(let_go, 2);
+    ic.discovery = true;
+    struct keyring *kr = key_source_load(&ic, 1, &let_go, count_let_go, &why);
+    assert_non_null(kr);
+    assert_int_equal(let_go, 2);
+    keyring_unref(kr);
+    assert_int_equal(let_go, 3);
+}
+
 static void test_load_several(void **state)
 {
     (void)state;
@@ -699,6 +726,7 @@ int main(void)
         cmocka_unit_test(test_discovery),
         cmocka_unit_test(test_delays),
         cmocka_unit_test(test_load),
+        cmocka_unit_test(test_owner),
         cmocka_unit_test(test_load_several),
         cmocka_unit_test(test_drive),
         cmocka_unit_test(test_outage_and_back),

@@ -419,7 +419,7 @@ static struct MHD_Daemon *start_daemon(struct server *s, int listen_fd)
 #if MHD_VERSION >= 0x01000000
         { MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, NULL }, /* as strict as the RFCs let a server be */
 #else
-        { MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL },
+        { MHD_OPTION_STRICT_FOR_CLIENT, 0, NULL }, /* the gate is, and looks only once */
 #endif
         { MHD_OPTION_END, 0, NULL },
     };

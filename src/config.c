@@ -53,11 +53,11 @@ static void complain(struct making *m, struct str section, struct str name, stru
             continue;
         if (dot)
             buf_lit(m->why, ".");
-        buf_str(m->why, parts[i]);
+        config_put_name(m->why, parts[i]);
         dot = true;
     }
     buf_lit(m->why, ": ");
-    buf_str(m->why, sentence);
+    config_put_name(m->why, sentence);
     buf_lit(m->why, "\n");
     m->bad = true;
 }

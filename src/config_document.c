@@ -163,7 +163,7 @@ static enum status parse_file(const char *path, struct arena *a, json_t **out, s
         st = jr_parse(buf_view(&text), DEPTH_MAX, a, out, &err);
     if (st == ST_OK)
         return ST_OK;
-    buf_str(why, str_from(path));
+    config_put_name(why, str_from(path));
     buf_lit(why, ": ");
     if (st == ST_UNREACHABLE)
         buf_str(why, str_from(strerror(saved)));

@@ -160,7 +160,7 @@ static enum set_result set_in(json_t *object, const struct jr_table *t, struct s
 
 static void complain(struct buf *why, struct str name, enum set_result r)
 {
-    buf_str(why, name);
+    config_put_name(why, name);
     if (r == SET_UNKNOWN)
         buf_lit(why, ": no member of the configuration has that name\n");
     else

@@ -11,6 +11,16 @@
 
 enum { PATH_LIMIT = 1024 };
 
+void config_put_name(struct buf *out, struct str name)
+{
+    const bool utf8 = str_valid_utf8(name);
+    for (size_t i = 0; i < name.len; i++) {
+        const unsigned char c = (unsigned char)name.ptr[i];
+        const bool plain = (c >= 0x20 && c < 0x7f) || (utf8 && c >= 0x80);
+        buf_char(out, plain ? name.ptr[i] : '?');
+    }
+}
+
 struct shape {
     struct arena *arena;
     struct buf *why;
@@ -29,7 +39,7 @@ static struct str below(struct shape *s, struct str path, struct str name, size_
     if (name.ptr) {
         if (path.len)
             buf_lit(&b, ".");
-        buf_str(&b, name);
+        config_put_name(&b, name);
     } else {
         buf_lit(&b, "[");
         buf_int(&b, (int64_t)index);

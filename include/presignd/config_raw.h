@@ -122,6 +122,9 @@ MUST_CHECK enum status config_document(const struct config_ask *ask, struct aren
 /* Holds the document against raw_config_table. ST_INVALID: why has every fault, one a line. */
 MUST_CHECK enum status config_shape(json_t *doc, struct arena *a, struct buf *why);
 
+/* A name from outside, fit to stand in a line of complaint: controls and bad bytes become '?'. */
+void config_put_name(struct buf *out, struct str name);
+
 enum { CONFIG_THREADS_MAX = 64 };
 
 /* Processors that affinity and control groups allow, 1 to CONFIG_THREADS_MAX. */

@@ -40,8 +40,9 @@ void key_source_free(struct key_source *ks);
  * from the ring before. Takes a reference of its own. Fetching starts at once. */
 MUST_CHECK enum status key_source_use(struct key_source *ks, struct keyring *kr);
 
-/* From any thread: an unknown kid (or no keys) of that issuer was seen. Single flight; within the
- * cool-down the listener is called at once with the ring as it is. */
-void key_source_want(struct key_source *ks, size_t issuer_index);
+/* From any thread: by the ring `seen`, an unknown kid (or no keys) of that issuer was met. Single
+ * flight. Within the cool-down, or when an attempt has ended that `seen` does not know of, the
+ * listener is called at once with the ring as it is. */
+void key_source_want(struct key_source *ks, size_t issuer_index, const struct keyring *seen);
 
 #endif

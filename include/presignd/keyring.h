@@ -21,6 +21,7 @@ struct key_state {
 struct keyring {
     atomic_int refs;
     uint64_t version; /* grows with every change of keys; the token cache empties on it */
+    uint64_t serial;  /* grows with every ring that is published: which is the newer one */
     void *owner;      /* what the issuer_configs live in, kept by owner_unref; may be NULL */
     void (*owner_unref)(void *owner);
     size_t n;

@@ -11,10 +11,11 @@ enum { KEYS_PATIENCE_MS = 4000 };
 /* ST_OK with the token, ST_MISSING_TOKEN, or ST_INVALID_TOKEN for a cookie sent twice. */
 static enum status token_from_header(struct str value, struct str *out)
 {
-    static const struct str scheme = STR_INIT("Bearer ");
-    if (!str_equal_nocase(str_slice(value, 0, scheme.len), scheme))
+    static const struct str scheme = STR_INIT("Bearer");
+    const size_t blank = str_find(value, ' ', 0);
+    if (!str_equal_nocase(str_slice(value, 0, blank), scheme))
         return ST_MISSING_TOKEN;
-    *out = str_slice(value, scheme.len, value.len);
+    *out = str_slice(value, blank + 1, value.len);
     return ST_OK;
 }
 
@@ -93,7 +94,7 @@ static enum step wait_for_keys(struct grant_call *g, struct worker *w, size_t is
     if (g->patience_ms == 0)
         g->patience_ms = loop_now_ms(w->loop) + KEYS_PATIENCE_MS;
     waiter_join(&w->key_waiters, &g->waiter, &g->r);
-    key_source_want(w->fleet->key_source, issuer);
+    key_source_want(w->fleet->key_source, issuer, g->world->keyring);
     return request_wait(&g->r, g->patience_ms);
 }
 

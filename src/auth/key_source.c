@@ -29,12 +29,14 @@ struct work { /* of a URL issuer */
     bool last_failed;
     int logged_health;
     int64_t refetch_after_s;
+    uint64_t ended_serial; /* of the ring that told of its last end */
 };
 
 struct key_source {
     atomic_int refs;
     atomic_bool posted;
-    atomic_uint_least64_t wanted; /* a bit per issuer */
+    atomic_uint_least64_t wanted;                    /* a bit per issuer */
+    atomic_uint_least64_t seen[KEYRING_ISSUERS_MAX]; /* the newest ring that a want was based on */
     struct post post;
     bool closed;
     struct loop *loop;
@@ -219,12 +221,14 @@ static void unref_base(void *base)
 }
 
 /* The base ring with what the works know. */
-static struct keyring *build(struct keyring *base, const struct work *works, uint64_t version)
+static struct keyring *build(struct keyring *base, const struct work *works, uint64_t version,
+                             uint64_t serial)
 {
     struct keyring *kr = keyring_new(base->n);
     if (!kr)
         return NULL;
     kr->version = version;
+    kr->serial = serial;
     kr->owner = keyring_ref(base);
     kr->owner_unref = unref_base;
     for (size_t i = 0; i < kr->n; i++) {
@@ -244,7 +248,8 @@ static struct keyring *build(struct keyring *base, const struct work *works, uin
 /* Without memory the listener hears the ring as it is; the next attempt publishes. */
 static void publish(struct key_source *ks)
 {
-    struct keyring *kr = build(ks->base, ks->works, ks->ring->version + ks->changed);
+    const struct keyring *was = ks->ring;
+    struct keyring *kr = build(ks->base, ks->works, was->version + ks->changed, was->serial + 1);
     if (kr) {
         keyring_unref(ks->ring);
         ks->ring = kr;
@@ -314,6 +319,7 @@ static void finish(struct work *w, enum key_next end, struct str why)
     report(w, end, why);
     arm(w);
     publish(w->source);
+    w->ended_serial = w->source->ring->serial;
 }
 
 static void drive(struct work *w, const struct reply *last)
@@ -351,7 +357,7 @@ static void on_timer(struct timer *t)
 /* ---- wants -------------------------------------------------------------------------------------- */
 
 /* True when the listener will hear of an attempt's end. */
-static bool serve_want(struct key_source *ks, size_t i)
+static bool serve_want(struct key_source *ks, size_t i, uint64_t seen)
 {
     const int64_t now_s = wall_s();
     if (i >= ks->ring->n || !ks->ring->issuers[i].can_refetch)
@@ -359,7 +365,7 @@ static bool serve_want(struct key_source *ks, size_t i)
     struct work *w = &ks->works[i];
     if (w->running)
         return true;
-    if (!keyring_may_refetch(&ks->ring->issuers[i], now_s))
+    if (seen < w->ended_serial || !keyring_may_refetch(&ks->ring->issuers[i], now_s))
         return false;
     w->refetch_after_s = now_s + KEYRING_COOL_DOWN_S;
     begin(w);
@@ -371,7 +377,7 @@ static void serve_wants(struct key_source *ks, uint64_t wanted)
     bool as_it_is = false;
     for (size_t i = 0; i < KEYRING_ISSUERS_MAX; i++) {
         if (wanted >> i & 1)
-            as_it_is |= !serve_want(ks, i);
+            as_it_is |= !serve_want(ks, i, atomic_exchange(&ks->seen[i], 0));
     }
     if (as_it_is)
         ks->listener->changed(ks->listener, ks->ring);
@@ -394,9 +400,17 @@ static void on_post(struct post *p, struct loop *l)
     source_unref(ks);
 }
 
-void key_source_want(struct key_source *ks, size_t issuer_index)
+static void raise_to(atomic_uint_least64_t *cell, uint64_t value)
+{
+    uint_least64_t was = atomic_load(cell);
+    while (was < value && !atomic_compare_exchange_weak(cell, &was, value))
+        ;
+}
+
+void key_source_want(struct key_source *ks, size_t issuer_index, const struct keyring *seen)
 {
     assert(issuer_index < KEYRING_ISSUERS_MAX);
+    raise_to(&ks->seen[issuer_index], seen->serial);
     atomic_fetch_or(&ks->wanted, UINT64_C(1) << issuer_index);
     if (atomic_exchange(&ks->posted, true))
         return;
@@ -490,7 +504,8 @@ enum status key_source_use(struct key_source *ks, struct keyring *kr)
 {
     struct work *works = works_new(ks, kr);
     const uint64_t version = ks->ring ? MAX_OF(kr->version, ks->ring->version) : kr->version;
-    struct keyring *ring = works ? build(kr, works, version + 1) : NULL;
+    const uint64_t serial = (ks->ring ? MAX_OF(kr->serial, ks->ring->serial) : kr->serial) + 1;
+    struct keyring *ring = works ? build(kr, works, version + 1, serial) : NULL;
     if (!ring) {
         works_free(ks->loop, works, kr->n);
         return ST_NO_MEMORY;
@@ -504,6 +519,7 @@ enum status key_source_use(struct key_source *ks, struct keyring *kr)
     ks->changed = false;
     ks->listener->changed(ks->listener, ks->ring);
     for (size_t i = 0; i < kr->n; i++) {
+        works[i].ended_serial = serial; /* wants by rings before are of another configuration */
         if (kr->issuers[i].can_refetch)
             begin(&works[i]);
     }

@@ -598,7 +598,15 @@ static void test_drive(void **state)
     assert_int_equal(ear.heard, 1); /* the ring as loaded, at once */
     assert_int_equal(ear.ring->version, 2);
     assert_null(ear.ring->issuers[0].keys);
+    struct keyring *stale = keyring_ref(ear.ring);
     turn_until_heard(2);
+
+    /* It may still be on its way when the first attempt has ended: no second one for that. */
+    key_source_want(source, 0, stale);
+    turn_until_heard(3);
+    assert_int_equal(host_requests(), 1);
+    assert_int_equal(ear.ring->issuers[0].refetch_after_s, 0);
+    ear.heard = 2;
     assert_int_equal(ear.ring->version, 3);
     CHECK_TEXT("kid", ear.ring->issuers[0].keys->keys[0].kid, "one");
     assert_false(ear.ring->issuers[0].last_fetch_failed);
@@ -608,10 +616,10 @@ static void test_drive(void **state)
     /* Any number of wants while one is on its way: one fetch. */
     host_set(200, jwks(kit.p256, "two"), true);
     for (int i = 0; i < 1000; i++)
-        key_source_want(source, 0);
+        key_source_want(source, 0, ear.ring);
     turn_until_asked(2);
     for (int i = 0; i < 1000; i++)
-        key_source_want(source, 0);
+        key_source_want(source, 0, ear.ring);
     loop_turn(loop, 0); /* the wants arrive while the answer is held back */
     assert_int_equal(ear.heard, 2);
     host_set(200, jwks(kit.p256, "two"), false);
@@ -623,21 +631,26 @@ static void test_drive(void **state)
 
     /* Cooling: heard at once, nothing asked, the same ring. */
     struct keyring *before = ear.ring;
-    key_source_want(source, 0);
+    key_source_want(source, 0, ear.ring);
     turn_until_heard(4);
     assert_ptr_equal(ear.ring, before);
-    key_source_want(source, 63); /* of a configuration that is gone */
+    key_source_want(source, 63, ear.ring); /* of a configuration that is gone */
     turn_until_heard(5);
+    assert_int_equal(host_requests(), 2);
+
+    /* A want by the first ring, which knows of no attempt, after others have ended. */
+    key_source_want(source, 0, stale);
+    turn_until_heard(6);
     assert_int_equal(host_requests(), 2);
 
     /* A reload keeps the keys while it asks again; nothing new: the version stays. */
     struct issuer_config again;
     struct keyring *reloaded = load_url(&again, "a");
     assert_int_equal(key_source_use(source, reloaded), ST_OK);
-    assert_int_equal(ear.heard, 6);
+    assert_int_equal(ear.heard, 7);
     assert_int_equal(ear.ring->version, 5);
     assert_non_null(ear.ring->issuers[0].keys);
-    turn_until_heard(7);
+    turn_until_heard(8);
     assert_int_equal(ear.ring->version, 5);
     assert_int_equal(host_requests(), 3);
 
@@ -646,8 +659,9 @@ static void test_drive(void **state)
     struct keyring *other = load_url(&moved, "b");
     assert_int_equal(key_source_use(source, other), ST_OK);
     assert_null(ear.ring->issuers[0].keys);
-    turn_until_heard(9);
+    turn_until_heard(10);
     assert_non_null(ear.ring->issuers[0].keys);
+    keyring_unref(stale);
     keyring_unref(kr);
     keyring_unref(reloaded);
     keyring_unref(other);
@@ -673,7 +687,7 @@ static void test_outage_and_back(void **state)
     assert_false(ear.ring->issuers[0].last_fetch_failed);
     assert_non_null(ear.ring->issuers[0].keys);
     host_set(500, "", false);
-    key_source_want(source, 0);
+    key_source_want(source, 0, ear.ring);
     turn_until_heard(4);
     assert_true(ear.ring->issuers[0].last_fetch_failed);
     assert_non_null(ear.ring->issuers[0].keys);
@@ -694,7 +708,7 @@ static void test_free_in_flight(void **state)
     host_set(200, jwks(kit.p256, "one"), true);
     assert_int_equal(key_source_use(source, kr), ST_OK);
     turn_until_asked(1);
-    key_source_want(source, 0);
+    key_source_want(source, 0, ear.ring);
     keyring_unref(kr);
     source_end();
     host_end();

@@ -37,6 +37,7 @@ struct grant_call {
     struct grant *grants;
     struct ledger_op op;
     bool reserving, reserved;
+    bool granted; /* signed, logged, and in the answer */
 };
 
 struct grant_call *grant_call_of(struct request *r);

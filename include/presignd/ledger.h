@@ -44,7 +44,8 @@ struct ledger_kind {
     const char *name;
     bool remembers; /* false: /v1/quota and /v1/uploads/{id} are 404 */
     enum ledger_progress (*reserve)(struct ledger *l, struct ledger_op *op);
-    /* the packet was never handed out: what the op reserved is given back */
+    /* the packet was never handed out: what the op reserved is given back. Of an op still under way
+     * whatever it gets; its done is not called, and the op is not touched any more. */
     void (*release)(struct ledger *l, const struct ledger_op *op);
     bool (*ready)(struct ledger *l, struct str *why);
     void (*free)(struct ledger *l);

@@ -60,7 +60,7 @@ enum step grant_decide(struct request *r)
         if (st == ST_OK)
             st = decide(g->world->settings.rules, g->who, &g->wishes[i], r->now_s, &ids, &r->arena,
                         &g->grants[i].decision, &r->fault);
-        if (st == ST_NO_MEMORY)
+        if (st == ST_NO_MEMORY || st == ST_INTERNAL)
             return request_refuse(r, ST_OVERLOADED);
         if (st != ST_OK) {
             rename_member(&r->fault, g->names);
@@ -175,16 +175,14 @@ enum step grant_reserve(struct request *r)
     struct grant_call *g = grant_call_of(r);
     if (g->dry_run)
         return STEP_ON;
-    if (g->op.done)
-        return g->reserving ? STEP_WAIT : reservation_answer(g);
-
-    if (list_files(g) != ST_OK)
-        return request_refuse(r, ST_OVERLOADED);
-    if (ledger_reserve(worker_of(r)->ledger, &g->op) == LEDGER_PENDING) {
-        g->reserving = true;
-        return request_wait(r, INT64_MAX); /* the ledger has a deadline of its own */
+    if (!g->op.done) {
+        if (list_files(g) != ST_OK)
+            return request_refuse(r, ST_OVERLOADED);
+        g->reserving = ledger_reserve(worker_of(r)->ledger, &g->op) == LEDGER_PENDING;
+        g->reserved = !g->reserving && g->op.status == ST_OK;
     }
-    g->reserved = g->op.status == ST_OK;
+    if (g->reserving) /* still, also when the server woke us because it stops */
+        return request_wait(r, INT64_MAX); /* the ledger has a deadline of its own */
     return reservation_answer(g);
 }
 
@@ -194,7 +192,7 @@ void grant_end(struct request *r, bool answer_was_sent)
 {
     struct grant_call *g = grant_call_of(r);
     waiter_leave(&g->waiter);
-    if (g->reserved && !answer_was_sent)
+    if (g->reserving || (g->reserved && !(g->granted && answer_was_sent)))
         ledger_release(worker_of(r)->ledger, &g->op);
     principal_unref(g->who);
     world_unref(g->signing);

@@ -141,6 +141,7 @@ static void log_grant(const struct grant_call *g, const struct grant *it)
 void packet_granted(struct grant_call *g)
 {
     struct metrics *m = &worker_of(&g->r)->metrics;
+    g->granted = true;
     const bool wanted = log_enabled(LOG_LEVEL_INFO);
     for (size_t i = 0; i < g->n; i++) {
         metric_add(g->grants[i].decision.post ? &m->grants_post : &m->grants_put, 1);

@@ -139,6 +139,30 @@ static bool asks_dry_run(const struct request *r)
     return str_equal(v, STR("1")) || str_equal(v, STR("true"));
 }
 
+/* null counts as absent, also for the member that makes a batch of a body. */
+static enum status read_either(struct grant_call *g, json_t *doc, struct jr_error *err)
+{
+    json_t *files = json_object_get(doc, "files");
+    if (files && !json_is_null(files))
+        return read_batch(g, doc, err);
+    json_object_del(doc, "files");
+    return read_single(g, doc, err);
+}
+
+/* "files[7].content_type" is a fault of the file 7: the answer has its index. */
+static enum step bad_shape(struct grant_call *g, const struct jr_error *err)
+{
+    static const struct str list = STR_INIT("files[");
+    int64_t index;
+    fault_set(&g->r.fault, ST_INVALID_REQUEST, err->detail);
+    fault_str(&g->r.fault, "member", err->member);
+    const size_t end = str_find(err->member, ']', 0);
+    if (str_starts(err->member, list) &&
+        str_to_int(str_slice(err->member, list.len, end), INT32_MAX, &index))
+        fault_int(&g->r.fault, "index", index);
+    return request_refuse(&g->r, ST_INVALID_REQUEST);
+}
+
 static enum step read_uploads(struct request *r)
 {
     struct grant_call *g = grant_call_of(r);
@@ -146,13 +170,13 @@ static enum step read_uploads(struct request *r)
     json_t *doc = NULL;
     enum status st = jr_parse(r->body, BODY_DEPTH_MAX, &r->arena, &doc, &err);
     if (st == ST_OK)
-        st = json_object_get(doc, "files") ? read_batch(g, doc, &err) : read_single(g, doc, &err);
+        st = read_either(g, doc, &err);
     json_decref(doc);
     g->dry_run = asks_dry_run(r);
     if (st == ST_OK)
         return STEP_ON;
     if (st == ST_INVALID_REQUEST)
-        return grant_bad_member(g, err.member, err.detail);
+        return bad_shape(g, &err);
     return request_refuse(r, st == ST_NO_MEMORY ? ST_OVERLOADED : st);
 }
 
@@ -204,6 +228,13 @@ static enum status add_location(struct grant_call *g)
     return ST_OK;
 }
 
+static enum step refuse_packet(struct grant_call *g, enum status st, size_t index)
+{
+    buf_reset(&g->r.out);
+    return st == ST_PROFILE_NOT_ALLOWED ? grant_refuse(g, st, index)
+                                        : request_refuse(&g->r, ST_OVERLOADED);
+}
+
 static enum step write_uploads(struct request *r)
 {
     struct grant_call *g = grant_call_of(r);
@@ -214,11 +245,8 @@ static enum step write_uploads(struct request *r)
     enum status st = write_all(&j, g, &at);
     if (st == ST_OK && !g->batch)
         st = add_location(g);
-    if (st != ST_OK) {
-        buf_reset(&r->out);
-        return st == ST_PROFILE_NOT_ALLOWED ? grant_refuse(g, st, at)
-                                            : request_refuse(r, ST_OVERLOADED);
-    }
+    if (st != ST_OK)
+        return refuse_packet(g, st, at);
     packet_granted(g);
     return request_answer(r, 201);
 }
@@ -254,9 +282,12 @@ static enum status write_conditions(struct jw *j, const struct grant *it)
     return ST_OK;
 }
 
-static enum status write_dry(struct jw *j, const struct grant *it)
+/* Signed and thrown away: a packet that cannot be made is refused here too. */
+static enum status write_dry(struct jw *j, struct grant_call *g, size_t i)
 {
+    const struct grant *it = &g->grants[i];
     const struct decision *d = &it->decision;
+    TRY(packet_sign(g, i));
     jw_open(j, '{');
     jw_bool(j, "allowed", true);
     jw_str(j, "profile", d->profile->name);
@@ -271,28 +302,30 @@ static enum status write_dry(struct jw *j, const struct grant *it)
     return ST_OK;
 }
 
-static enum status write_dry_all(struct jw *j, const struct grant_call *g)
+static enum status write_dry_all(struct jw *j, struct grant_call *g, size_t *out_index)
 {
-    if (!g->batch) {
-        TRY(write_dry(j, &g->grants[0]));
-        return jw_end(j);
+    if (g->batch) {
+        jw_open(j, '{');
+        jw_open_key(j, "files", '[');
     }
-    jw_open(j, '{');
-    jw_open_key(j, "files", '[');
-    for (size_t i = 0; i < g->n; i++)
-        TRY(write_dry(j, &g->grants[i]));
-    jw_close(j);
-    jw_close(j);
+    for (size_t i = 0; i < g->n; i++) {
+        *out_index = i;
+        TRY(write_dry(j, g, i));
+    }
+    if (g->batch) {
+        jw_close(j);
+        jw_close(j);
+    }
     return jw_end(j);
 }
 
 static enum step write_dry_run(struct request *r)
 {
+    struct grant_call *g = grant_call_of(r);
     struct jw j = { .out = &r->out };
-    if (write_dry_all(&j, grant_call_of(r)) == ST_OK)
-        return request_answer(r, 200);
-    buf_reset(&r->out);
-    return request_refuse(r, ST_OVERLOADED);
+    size_t at = 0;
+    const enum status st = write_dry_all(&j, g, &at);
+    return st == ST_OK ? request_answer(r, 200) : refuse_packet(g, st, at);
 }
 
 step_fn *const uploads_steps[] = {

@@ -233,7 +233,7 @@ static int64_t upload_expires_s(const struct upload_body *b)
     return MAX_OF(needed_s, PUT_EXPIRES_MIN_S);
 }
 
-/* base64 passes as it is; hex becomes base64. ST_INVALID for other hex-long texts. */
+/* base64 passes as it is; hex becomes base64. ST_INVALID for other hex-long texts, ST_NO_MEMORY. */
 static enum status take_md5(struct grant_call *g, struct wish *w, struct str text)
 {
     w->checksum_kind = CHECK_MD5;
@@ -269,12 +269,14 @@ static enum step read_upload(struct request *r)
     w->method = METHOD_PUT;
     w->has_expires = true;
     w->expires_in = upload_expires_s(&b);
-    if (b.filemd5.given && take_md5(g, w, b.filemd5.value) != ST_OK) {
-        fault_set(&r->fault, ST_CHECKSUM_INVALID,
-                  STR("filemd5 must be the MD5 in base64 or in 32 hex digits."));
-        return request_refuse(r, ST_CHECKSUM_INVALID);
-    }
-    return STEP_ON;
+    const enum status st = b.filemd5.given ? take_md5(g, w, b.filemd5.value) : ST_OK;
+    if (st == ST_OK)
+        return STEP_ON;
+    if (st == ST_NO_MEMORY)
+        return request_refuse(r, ST_OVERLOADED);
+    fault_set(&r->fault, ST_CHECKSUM_INVALID,
+              STR("filemd5 must be the MD5 in base64 or in 32 hex digits."));
+    return request_refuse(r, ST_CHECKSUM_INVALID);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------ */

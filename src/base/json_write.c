@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { BLOCK = 16, LARGE_BLOCK = 64, INDENT = 2, MICROS_PER_MS = 1000, MS_PER_S = 1000 };
+enum { WORD = 8, LARGE_BLOCK = 64, INDENT = 2, MICROS_PER_MS = 1000, MS_PER_S = 1000 };
 
 /* What stands after the backslash; 'u' for the long form, 1 for a byte of a multi-byte character,
    0 for a byte that stands for itself. RFC 8259 section 7. */
@@ -41,16 +41,27 @@ static inline bool block_plain(const char *p, int size)
     return special == 0;
 }
 
+/* The same for the WORD bytes at p, in one register: texts are mostly short. */
+static inline bool word_plain(const char *p)
+{
+    const uint64_t ones = UINT64_MAX / 0xff, tops = ones << 7;
+    uint64_t x;
+    memcpy(&x, p, WORD);
+    const uint64_t quote = x ^ (ones * '"'), back = x ^ (ones * '\\'), del = x ^ (ones * 0x7f);
+    /* a byte that is zero, or below 0x20, borrows into its top bit */
+    const uint64_t special = x | (x - ones * 0x20) | (quote - ones) | (back - ones) | (del - ones);
+    return (special & tops) == 0;
+}
+
 /* Where the first byte at or after `at` is that cannot simply be copied. */
 static size_t plain_until(struct str s, size_t at)
 {
     while (s.len - at >= LARGE_BLOCK && block_plain(s.ptr + at, LARGE_BLOCK))
         at += LARGE_BLOCK;
-    while (s.len - at >= BLOCK && block_plain(s.ptr + at, BLOCK))
-        at += BLOCK;
-    /* What remains is the end of a last block, which may overlap the one before. */
-    size_t rest = s.len - at;
-    if (rest > 0 && rest < BLOCK && s.len >= BLOCK && block_plain(s.ptr + s.len - BLOCK, BLOCK))
+    while (s.len - at >= WORD && word_plain(s.ptr + at))
+        at += WORD;
+    /* What remains is the end of a last word, which may overlap the one before. */
+    if (at < s.len && s.len - at < WORD && s.len >= WORD && word_plain(s.ptr + s.len - WORD))
         return s.len;
     while (at < s.len && escapes[(unsigned char)s.ptr[at]] == 0)
         at++;
@@ -153,9 +164,24 @@ static bool begin_pair(struct jw *j, struct str key)
     return true;
 }
 
+/* A key that is a literal needs no look at its bytes, and goes out in one piece. */
 static bool begin_key(struct jw *j, const char *key)
 {
-    return begin_pair(j, str_from(key));
+    if (j->pretty || !j->comma)
+        return begin_pair(j, str_from(key));
+    if (inside(j) != '}')
+        j->broken = true;
+    const size_t len = strlen(key);
+    char *to = j->broken ? NULL : buf_room(j->out, len + 4);
+    if (!to)
+        return false;
+    to[0] = ',';
+    to[1] = '"';
+    memcpy(to + 2, key, len);
+    to[len + 2] = '"';
+    to[len + 3] = ':';
+    buf_advance(j->out, len + 4);
+    return true;
 }
 
 static void open_here(struct jw *j, char bracket)

@@ -5,6 +5,8 @@
 #ifndef PRESIGND_RELOAD_H
 #define PRESIGND_RELOAD_H
 
+#include <pthread.h>
+
 #include "presignd/config.h"
 #include "presignd/key_source.h"
 #include "presignd/loop.h"
@@ -21,6 +23,8 @@ struct reload {
     struct buf why;
     struct post post;
     bool running;
+    pthread_t thread;
+    bool joinable;
 };
 
 #define RELOAD_WHY_MAX 16384
@@ -30,6 +34,9 @@ void reload_now(struct reload *r);
 
 /* Starts the thread; does nothing while one runs. ST_INTERNAL: no thread to be had. */
 MUST_CHECK enum status reload_start(struct reload *r);
+
+/* Before the loop goes: waits for a thread under way; what it brings is dropped. */
+void reload_stop(struct reload *r);
 
 void reload_release(struct reload *r);
 

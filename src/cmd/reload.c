@@ -41,10 +41,19 @@ void reload_release(struct reload *r)
     buf_release(&r->why);
 }
 
+static void join(struct reload *r)
+{
+    if (!r->joinable)
+        return;
+    pthread_join(r->thread, NULL);
+    r->joinable = false;
+}
+
 static void deliver(struct post *p, struct loop *l)
 {
     (void)l;
     struct reload *r = container_of(p, struct reload, post);
+    join(r);
     r->running = false;
     r->done(r);
     reload_release(r);
@@ -54,7 +63,6 @@ static void *thread_main(void *arg)
 {
     struct reload *r = arg;
     reload_now(r);
-    log_flush();
     r->post.run = deliver;
     loop_post(r->loop, &r->post);
     return NULL;
@@ -64,12 +72,19 @@ enum status reload_start(struct reload *r)
 {
     if (r->running)
         return ST_OK;
-    pthread_t id;
     r->running = true;
-    if (pthread_create(&id, NULL, thread_main, r) != 0) {
-        r->running = false;
-        return ST_INTERNAL;
-    }
-    pthread_detach(id);
-    return ST_OK;
+    r->joinable = pthread_create(&r->thread, NULL, thread_main, r) == 0;
+    r->running = r->joinable;
+    return r->running ? ST_OK : ST_INTERNAL;
+}
+
+static void drop(struct reload *r)
+{
+    (void)r;
+}
+
+void reload_stop(struct reload *r)
+{
+    r->done = drop;
+    join(r);
 }

@@ -477,6 +477,7 @@ static void print_hints(const struct service *s)
 
 static void take_down(struct service *s)
 {
+    reload_stop(&s->reload);
     for (size_t i = 1; i < s->n; i++)
         if (s->lanes && s->lanes[i].threaded) {
             tell_to_stop(&s->lanes[i]);

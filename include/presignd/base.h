@@ -15,8 +15,7 @@
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
 /* The struct of type `type` whose member `member` is `*ptr`. */
-#define container_of(ptr, type, member) \
-    ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* Released at the end of the scope: AUTO(buf) b = ...;  calls buf_release(&b). */
 #define AUTO(type) __attribute__((cleanup(type##_release))) struct type
@@ -25,17 +24,17 @@
 #define AUTO_PTR(type) __attribute__((cleanup(type##_free_at))) struct type
 
 /* Declares what AUTO_PTR needs; stands beside the declaration of type_free(). */
-#define DEFINE_AUTO_PTR(type)                           \
+#define DEFINE_AUTO_PTR(type)                          \
     static inline void type##_free_at(struct type **p) \
-    {                                                   \
-        type##_free(*p);                                \
+    {                                                  \
+        type##_free(*p);                               \
     }
 
 /* The same for counted snapshots: AUTO_PTR drops one reference with type_unref(). */
-#define DEFINE_AUTO_PTR_UNREF(type)                     \
+#define DEFINE_AUTO_PTR_UNREF(type)                    \
     static inline void type##_free_at(struct type **p) \
-    {                                                   \
-        type##_unref(*p);                               \
+    {                                                  \
+        type##_unref(*p);                              \
     }
 
 /* Moves a pointer out of a variable, which becomes NULL: return TAKE(ks). */

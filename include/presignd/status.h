@@ -60,7 +60,7 @@ enum status {
 #define STATUS_ENUM(name, http, code, title) name,
     STATUS_TABLE(STATUS_ENUM)
 #undef STATUS_ENUM
-    STATUS_COUNT
+        STATUS_COUNT
 };
 
 /* The HTTP status code, 200-503. */

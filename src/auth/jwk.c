@@ -28,6 +28,7 @@ enum {
     COORDINATE_MAX = 66,
     ED25519_BYTES = 32,
     SECRET_MIN = 32,
+    PROBE_BYTES = 65536,
     DER_MAX = 3 + 2 * (2 + 1 + COORDINATE_MAX),
 };
 
@@ -107,12 +108,11 @@ static enum status refuse(struct buf *why, struct str sentence)
     return ST_INVALID;
 }
 
-/* OpenSSL said no: for want of memory, or because the key is bad. */
+/* For want of memory, or because the key is bad: OpenSSL seldom says which. See settled(). */
 static enum status openssl_refused(struct buf *why, struct str sentence)
 {
-    const bool no_memory = ERR_GET_REASON(ERR_peek_last_error()) == ERR_R_MALLOC_FAILURE;
     ERR_clear_error();
-    return no_memory ? ST_NO_MEMORY : refuse(why, sentence);
+    return refuse(why, sentence);
 }
 
 /* ---- binding a parsed public key to algorithms -------------------------------------------------- */
@@ -359,7 +359,6 @@ static enum status parse_type(json_t *jwk, EVP_PKEY **out, struct buf *why)
     for (size_t i = 0; i < ARRAY_LEN(types); i++) {
         if (!str_equal(kty, types[i].kty))
             continue;
-        ERR_clear_error();
         *out = types[i].from_json(jwk);
         return *out ? ST_OK : openssl_refused(why, types[i].fault);
     }
@@ -372,15 +371,42 @@ static void start(struct jwk *out)
     out->kid = (struct str){ out->kid_text, 0 };
 }
 
-enum status jwk_from_json(struct jwk *out, json_t *jwk, unsigned allowed, struct buf *why)
+static enum status parse_and_bind(struct jwk *out, json_t *jwk, unsigned allowed, struct buf *why)
 {
     EVP_PKEY *pkey = NULL;
+    TRY(parse_type(jwk, &pkey, why));
+    return bind(out, pkey, allowed, why);
+}
+
+static bool memory_left(void)
+{
+    void *probe = OPENSSL_malloc(PROBE_BYTES);
+    OPENSSL_free(probe);
+    return probe != NULL;
+}
+
+/*
+ * A key left out of its set for want of memory would be a key withdrawn. So it counts as bad only
+ * when it fails twice while there is memory.
+ */
+static enum status settled(struct jwk *out, json_t *jwk, unsigned allowed, struct buf *why)
+{
+    const size_t before = why->len;
+    enum status st = parse_and_bind(out, jwk, allowed, why);
+    if (st == ST_INVALID) {
+        buf_truncate(why, before);
+        st = parse_and_bind(out, jwk, allowed, why);
+    }
+    return st == ST_INVALID && !memory_left() ? ST_NO_MEMORY : st;
+}
+
+enum status jwk_from_json(struct jwk *out, json_t *jwk, unsigned allowed, struct buf *why)
+{
     start(out);
     TRY(check_purpose(jwk, why));
     TRY(narrow_to_alg(jwk, &allowed, why));
     TRY(read_kid(out, jwk, why));
-    TRY(parse_type(jwk, &pkey, why));
-    return bind(out, pkey, allowed, why);
+    return settled(out, jwk, allowed, why);
 }
 
 /* ---- PEM and secrets ---------------------------------------------------------------------------- */
@@ -404,7 +430,6 @@ enum status jwk_from_pem(struct jwk *out, struct str pem, unsigned allowed, stru
         return refuse(why, STR("it holds a private key; only the public one belongs here"));
     if (pem.len == 0 || pem.len > INT_MAX)
         return refuse(why, STR("it is no PEM public key"));
-    ERR_clear_error();
     BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
     EVP_PKEY *pkey = bio ? PEM_read_bio_PUBKEY(bio, NULL, no_password, NULL) : NULL;
     BIO_free(bio);
@@ -444,16 +469,22 @@ enum status jwk_from_secret(struct jwk *out, struct str secret, unsigned allowed
 
 /* ---- verification ------------------------------------------------------------------------------- */
 
-static bool hmac_good(const struct jwk *k, const struct alg *a, struct str text, struct str sig)
+static enum status verdict(bool good)
+{
+    return good ? ST_OK : ST_INVALID;
+}
+
+static enum status judge_hmac(const struct jwk *k, const struct alg *a, struct str text,
+                              struct str sig)
 {
     unsigned char mac[EVP_MAX_MD_SIZE];
     unsigned len = 0;
     if (!HMAC(a->digest(), k->secret.ptr, (int)k->secret.len, (const unsigned char *)text.ptr,
               text.len, mac, &len))
-        return false;
+        return ST_NO_MEMORY;
     const bool good = crypto_equal(sig, (struct str){ (const char *)mac, len });
     crypto_wipe(mac, sizeof(mac));
-    return good;
+    return verdict(good);
 }
 
 /* One DER INTEGER of an unsigned number; 0 bytes when the number is zero. */
@@ -500,35 +531,50 @@ static bool use_pss(EVP_PKEY_CTX *ctx, const EVP_MD *digest)
            EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, digest) == 1;
 }
 
-static bool pkey_good(const struct jwk *k, const struct alg *a, struct str text, struct str sig)
+/* Of what OpenSSL gives back, a bad signature and a failure of its own may look alike. */
+static bool ran_out_of_memory(void)
+{
+    bool found = false;
+    for (unsigned long e = ERR_get_error(); e; e = ERR_get_error())
+        found = found || ERR_GET_REASON(e) == ERR_R_MALLOC_FAILURE;
+    return found;
+}
+
+/* What cannot even begin, or fails below zero, says nothing about the signature. */
+static enum status judge_pkey(const struct jwk *k, const struct alg *a, struct str text,
+                              struct str sig)
 {
     const EVP_MD *digest = a->digest ? a->digest() : NULL;
     EVP_PKEY_CTX *params = NULL; /* belongs to ctx */
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    const bool good = ctx && EVP_DigestVerifyInit(ctx, &params, digest, NULL, k->pkey) == 1 &&
-                      (a->family != RSA_PSS || use_pss(params, digest)) &&
-                      EVP_DigestVerify(ctx, (const unsigned char *)sig.ptr, sig.len,
-                                       (const unsigned char *)text.ptr, text.len) == 1;
+    int result = -1;
+    if (ctx && EVP_DigestVerifyInit(ctx, &params, digest, NULL, k->pkey) == 1 &&
+        (a->family != RSA_PSS || use_pss(params, digest)))
+        result = EVP_DigestVerify(ctx, (const unsigned char *)sig.ptr, sig.len,
+                                  (const unsigned char *)text.ptr, text.len);
     EVP_MD_CTX_free(ctx);
-    return good;
+    if (result < 0 || (result == 0 && ran_out_of_memory()))
+        return ST_NO_MEMORY;
+    return verdict(result == 1);
 }
 
-static bool ecdsa_good(const struct jwk *k, const struct alg *a, struct str text, struct str sig)
+static enum status judge_ecdsa(const struct jwk *k, const struct alg *a, struct str text,
+                               struct str sig)
 {
     unsigned char der[DER_MAX];
     const size_t len = der_signature(der, sig, a->bytes);
-    return len > 0 && pkey_good(k, a, text, (struct str){ (const char *)der, len });
+    return len > 0 ? judge_pkey(k, a, text, (struct str){ (const char *)der, len }) : ST_INVALID;
 }
 
-bool jwk_verify(const struct jwk *k, unsigned alg, struct str text, struct str signature)
+enum status jwk_verify(const struct jwk *k, unsigned alg, struct str text, struct str signature)
 {
     const struct alg *a = alg_of(alg);
     if (!a || (k->algs & alg) == 0)
-        return false;
-    const bool good = a->family == HMAC_SHA2 ? hmac_good(k, a, text, signature)
-                      : a->family == ECDSA   ? ecdsa_good(k, a, text, signature)
-                                             : pkey_good(k, a, text, signature);
-    if (!good)
+        return ST_INVALID;
+    const enum status st = a->family == HMAC_SHA2 ? judge_hmac(k, a, text, signature)
+                           : a->family == ECDSA   ? judge_ecdsa(k, a, text, signature)
+                                                  : judge_pkey(k, a, text, signature);
+    if (st != ST_OK)
         ERR_clear_error();
-    return good;
+    return st;
 }

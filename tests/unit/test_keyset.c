@@ -1,5 +1,6 @@
 #include "test.h"
 
+#include "oom.h"
 #include "token_kit.h"
 
 #include "presignd/keyset.h"
@@ -209,6 +210,25 @@ static void test_single_keys(void **state)
     assert_null(keyset_from_secret(STR("short"), JWA_HS256, &why));
 }
 
+static const char *oom_json;
+
+/* All of the keys or none: one that is left out for want of memory would be a withdrawn one. */
+static bool whole_or_nothing(void)
+{
+    struct keyset *ks = load(oom_json, NOT_HS);
+    const bool held = ks ? ks->n == 4 : oom_struck();
+    keyset_unref(ks);
+    return held;
+}
+
+static void test_oom(void **state)
+{
+    (void)state;
+    oom_json = kit_text("{\"keys\":[%s,%s,%s,%s]}", key(kit.rsa, ",\"kid\":\"r\""),
+                        key(kit.p256, ",\"kid\":\"e\""), key(kit.p521, ""), key(kit.ed, ""));
+    oom_torture(whole_or_nothing);
+}
+
 KIT_MAIN(cmocka_unit_test(test_usable), cmocka_unit_test(test_limits), cmocka_unit_test(test_find),
          cmocka_unit_test(test_two_fit), cmocka_unit_test(test_kid_after_move),
-         cmocka_unit_test(test_single_keys))
+         cmocka_unit_test(test_single_keys), cmocka_unit_test(test_oom))

@@ -167,6 +167,8 @@ enum MHD_Result answer_queue(struct exchange *x)
 {
     struct request *r = x->r;
     const bool last = x->close || r->server->draining;
+    if (buf_check(&r->out) != ST_OK)
+        return MHD_NO; /* half a problem is no answer */
     fill_up(&r->out, r->out_type);
     const struct answer_shape shape = shape_of(x);
     if (!kept_for(x, &shape) || !add_owns(&x->kept, r) || (last && !add_close(&x->kept))) {

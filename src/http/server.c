@@ -438,8 +438,10 @@ enum status server_start(struct server *s, int listen_fd)
 {
     assert(s->n_routes < METRIC_ROUTES);
     s->daemon = start_daemon(s, listen_fd);
-    if (!s->daemon)
+    if (!s->daemon) {
+        close(listen_fd);
         return ST_INTERNAL;
+    }
 
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     s->epoll = (struct source){ .ready = on_ready, .fd = info ? info->epoll_fd : -1 };

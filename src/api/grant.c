@@ -35,16 +35,31 @@ static enum status draw_ids(struct worker *w, int64_t wall_us, struct grant_ids 
     return random_uuid4(&w->random, ids->uuid);
 }
 
+/* "content_length is missing." as the client would say it. */
+static void rename_detail(struct fault *f, const struct member_name *n, struct arena *a)
+{
+    AUTO(buf) text = BUF_INIT(1024);
+    if (!str_starts(f->detail, n->ours))
+        return;
+    buf_str(&text, n->theirs);
+    buf_str(&text, str_slice(f->detail, n->ours.len, f->detail.len));
+    if (arena_keep(a, &text, &f->detail) != ST_OK)
+        f->detail = STR("");
+}
+
 /* A refusal names the member as the client wrote it. */
-static void rename_member(struct fault *f, const struct member_name *names)
+static void rename_member(struct fault *f, const struct member_name *names, struct arena *a)
 {
     for (size_t i = 0; i < f->n_members; i++) {
         struct fault_member *m = &f->members[i];
         if (!str_equal(str_from(m->name), STR("member")))
             continue;
-        for (const struct member_name *n = names; n && n->ours.len; n++)
-            if (str_equal(m->str, n->ours))
-                m->str = n->theirs;
+        for (const struct member_name *n = names; n && n->ours.len; n++) {
+            if (!str_equal(m->str, n->ours))
+                continue;
+            m->str = n->theirs;
+            rename_detail(f, n, a);
+        }
     }
 }
 
@@ -63,7 +78,7 @@ enum step grant_decide(struct request *r)
         if (st == ST_NO_MEMORY || st == ST_INTERNAL)
             return request_refuse(r, ST_OVERLOADED);
         if (st != ST_OK) {
-            rename_member(&r->fault, g->names);
+            rename_member(&r->fault, g->names, &r->arena);
             return grant_refuse(g, st, i);
         }
     }

@@ -82,8 +82,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char space[SPACE];
-    char *environment[LINES_MAX + 2] = { "AWS_REGION=eu-west-1", NULL };
+    char space[SPACE], region[] = "AWS_REGION=eu-west-1";
+    char *environment[LINES_MAX + 2] = { region, NULL };
     struct str text = { (const char *)data, size };
     const size_t nul = str_find(text, '\0', 0);
     if (nul < size) {

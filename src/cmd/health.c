@@ -8,11 +8,12 @@
 
 #include "presignd/cmd.h"
 
-enum { URL_MAX = 512, TIMEOUT_MS = 2000 };
+enum { URL_MAX = 4096, TIMEOUT_MS = 2000 };
 
 static const char usage[] =
     "usage: presignd health [--url URL] [--config FILE]\n"
-    "  asks URL (else /livez of the configured listener); exit status 0: alive, 1: not\n";
+    "  asks URL, without a path its /livez (else that of the configured listener);\n"
+    "  exit status 0: alive, 1: not\n";
 
 /* Where a listener on every address is asked: on loopback. */
 static void url_of_listener(struct buf *out, struct str listen)
@@ -73,6 +74,22 @@ static int ask_listener(const char *config_path)
     return text ? ask(text) : 1;
 }
 
+/* "http://127.0.0.1:8080" names the server, not a page of it. */
+static int ask_url(const char *url)
+{
+    const struct str given = str_from(url);
+    const size_t scheme = str_find(given, '/', 0) + 2;
+    AUTO(buf) whole = BUF_INIT(URL_MAX);
+    buf_str(&whole, given);
+    if (str_find(given, '/', scheme) >= given.len)
+        buf_lit(&whole, "/livez");
+    const char *text = buf_cstr(&whole);
+    if (text)
+        return ask(text);
+    fprintf(stderr, "not alive: the URL is too long\n");
+    return 1;
+}
+
 int cmd_health(int argc, char **argv)
 {
     static const struct option options[] = {
@@ -98,5 +115,5 @@ int cmd_health(int argc, char **argv)
     }
     if (optind < argc)
         return cmd_usage(usage, argv[optind]);
-    return url ? ask(url) : ask_listener(path);
+    return url ? ask_url(url) : ask_listener(path);
 }

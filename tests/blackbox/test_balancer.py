@@ -5,37 +5,23 @@ drain itself is looked at directly.
 """
 import http.client
 import json
-import shutil
 import signal
 import socket
-import subprocess
-import tempfile
 import threading
 from collections import Counter
-from pathlib import Path
 
+import nginx
 import pytest
-from service import Service, base_config, read_raw, wait_until
+from service import base_config, read_raw, wait_until
 
 ASK = json.dumps({"content_type": "image/png", "content_length": 10485}).encode()
 CLIENTS = 6
 LIMIT_S = 20
 
-NGINX = """
-daemon off;
-master_process off;
-worker_processes 1;
-pid {dir}/pid;
-error_log {dir}/error.log warn;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off;
-    client_body_temp_path {dir}/body;
-    proxy_temp_path {dir}/proxy;
-    fastcgi_temp_path {dir}/fastcgi;
-    uwsgi_temp_path {dir}/uwsgi;
-    scgi_temp_path {dir}/scgi;
-    keepalive_requests 1000000;
+# A server that failed is asked again at once (max_fails): by default nginx would leave it out for
+# 10 s, and with every one left out in turn it has nobody to ask.
+SERVER = "        server 127.0.0.1:{port} max_fails=0;"
+HTTP = """
     upstream presignd {{
 {servers}
         keepalive 16;
@@ -49,63 +35,12 @@ http {{
             proxy_next_upstream error timeout non_idempotent;
         }}
     }}
-}}
 """
 
 
-class Ports:
-    """Ports from the kernel, held by sockets that never listen: while an instance is away nobody
-    else gets its port, and the instance, which shares ports among its loops, still does."""
-
-    def __init__(self, n):
-        self.sockets = [self.hold() for _ in range(n)]
-        self.numbers = [s.getsockname()[1] for s in self.sockets]
-
-    @staticmethod
-    def hold():
-        s = socket.socket()
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        s.bind(("127.0.0.1", 0))
-        return s
-
-    def close(self):
-        for s in self.sockets:
-            s.close()
-
-
-def answers(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except ConnectionRefusedError:
-        return False
-    return True
-
-
-class Balancer:
-    """nginx over these ports."""
-
-    def __init__(self, port, upstream_ports):
-        self.port = port
-        self.dir = Path(tempfile.mkdtemp(prefix="presignd-nginx-"))
-        # A server that failed is asked again at once: by default nginx would leave it out for 10 s,
-        # and with every one left out in turn it has nobody to ask.
-        servers = "\n".join(f"        server 127.0.0.1:{p} max_fails=0;" for p in upstream_ports)
-        (self.dir / "conf").write_text(NGINX.format(dir=self.dir, servers=servers, port=port))
-        self.process = subprocess.Popen(
-            [shutil.which("nginx", path="/usr/sbin:/usr/bin"), "-p", self.dir, "-c",
-             self.dir / "conf", "-e", self.dir / "error.log"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(lambda: answers(port) or self.process.poll() is not None)
-        assert self.process.poll() is None, self.errors()
-
-    def errors(self):
-        return (self.dir / "error.log").read_text()
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(LIMIT_S)
-        shutil.rmtree(self.dir)
+def balancer(port, upstream_ports):
+    servers = "\n".join(SERVER.format(port=p) for p in upstream_ports)
+    return nginx.Nginx(port, HTTP.format(servers=servers, port=port))
 
 
 class Load:
@@ -159,9 +94,9 @@ def instance_config(port, delay_s):
 
 @pytest.fixture
 def ports():
-    if not shutil.which("nginx", path="/usr/sbin:/usr/bin"):
+    if not nginx.PROGRAM:
         pytest.skip("nginx is not installed")
-    held = Ports(4)
+    held = nginx.Ports(4)
     yield held.numbers
     held.close()
 
@@ -171,7 +106,7 @@ def test_restarts_lose_no_request(presignd, ports, delay_s, rounds):
     front, *backs = ports
     configs = [instance_config(p, delay_s) for p in backs]
     running = [presignd(c) for c in configs]
-    balancer = Balancer(front, backs)
+    front_server = balancer(front, backs)
     try:
         load = Load(front, running[0].token())
         try:
@@ -182,14 +117,14 @@ def test_restarts_lose_no_request(presignd, ports, delay_s, rounds):
                 load.more(200)
         finally:
             load.end()
-        assert not load.faults, (Counter(map(str, load.faults)), balancer.errors()[-2000:])
+        assert not load.faults, (Counter(map(str, load.faults)), front_server.errors()[-2000:])
         assert len(load.ids) == load.done > 600 * rounds
         for s in running:
             grants = [v for k, v in s.metrics().items() if k.startswith("presignd_grants_total")]
             assert sum(grants) > 0
             s.signal(signal.SIGTERM)  # together: the fixture's signal is then the second
     finally:
-        balancer.stop()
+        front_server.stop()
 
 
 # ---- the drain, looked at directly ---------------------------------------------------------------
@@ -220,7 +155,7 @@ def test_requests_under_way_are_finished(presignd):
     s = presignd()
     clients = [under_way(s) for _ in range(8)]
     s.signal(signal.SIGTERM)
-    wait_until(lambda: not answers(s.port))
+    wait_until(lambda: not nginx.answers(s.port))
     assert s.process.poll() is None
     for c in clients:
         c.sendall(ASK)
@@ -245,7 +180,7 @@ def test_while_it_drains(presignd):
                            token=s.token(), connection=c)
         assert answer.status == 201 and answer.headers["Connection"].lower() == "close"
     assert s.wait_exit() == 0
-    assert not answers(s.port)
+    assert not nginx.answers(s.port)
 
 
 def test_idle_connections_do_not_hold_it(presignd):

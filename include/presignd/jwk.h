@@ -47,8 +47,9 @@ MUST_CHECK enum status jwk_from_pem(struct jwk *out, struct str pem, unsigned al
 MUST_CHECK enum status jwk_from_secret(struct jwk *out, struct str secret, unsigned allowed,
                                        struct buf *why);
 
-/* Signature over text: true only if good. `alg` is one bit of k->algs. ECDSA signatures are R||S of
- * exact length, neither zero (RFC 7518 section 3.4). */
-bool jwk_verify(const struct jwk *k, unsigned alg, struct str text, struct str signature);
+/* Signature over text: ST_OK only if good. `alg` is one bit of k->algs. ECDSA signatures are R||S of
+ * exact length, neither zero (RFC 7518 section 3.4). ST_INVALID; ST_NO_MEMORY: it was not judged. */
+MUST_CHECK enum status jwk_verify(const struct jwk *k, unsigned alg, struct str text,
+                                  struct str signature);
 
 #endif

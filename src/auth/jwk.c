@@ -531,12 +531,15 @@ static bool use_pss(EVP_PKEY_CTX *ctx, const EVP_MD *digest)
            EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, digest) == 1;
 }
 
-/* Of what OpenSSL gives back, a bad signature and a failure of its own may look alike. */
-static bool ran_out_of_memory(void)
+/*
+ * After a 0 of OpenSSL, which means either: did it fail by itself? Then there is an error of its
+ * allocator or of its inner digests; bad signatures leave none of these, or nothing at all.
+ */
+static bool failed_by_itself(void)
 {
     bool found = false;
     for (unsigned long e = ERR_get_error(); e; e = ERR_get_error())
-        found = found || ERR_GET_REASON(e) == ERR_R_MALLOC_FAILURE;
+        found = found || ERR_GET_REASON(e) == ERR_R_MALLOC_FAILURE || ERR_GET_LIB(e) == ERR_LIB_EVP;
     return found;
 }
 
@@ -548,12 +551,16 @@ static enum status judge_pkey(const struct jwk *k, const struct alg *a, struct s
     EVP_PKEY_CTX *params = NULL; /* belongs to ctx */
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     int result = -1;
+    ERR_clear_error();
     if (ctx && EVP_DigestVerifyInit(ctx, &params, digest, NULL, k->pkey) == 1 &&
-        (a->family != RSA_PSS || use_pss(params, digest)))
+        (a->family != RSA_PSS || use_pss(params, digest))) {
+        /* in place: the copies made otherwise cost time, and one that fails looks like a forgery */
+        EVP_MD_CTX_set_flags(ctx, EVP_MD_CTX_FLAG_FINALISE);
         result = EVP_DigestVerify(ctx, (const unsigned char *)sig.ptr, sig.len,
                                   (const unsigned char *)text.ptr, text.len);
+    }
     EVP_MD_CTX_free(ctx);
-    if (result < 0 || (result == 0 && ran_out_of_memory()))
+    if (result < 0 || (result == 0 && failed_by_itself()))
         return ST_NO_MEMORY;
     return verdict(result == 1);
 }

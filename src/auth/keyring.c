@@ -107,7 +107,10 @@ static enum status judge(const struct keyring *kr, const struct token *t, int64_
         *out_need = (int)i;
     if (st != ST_OK)
         return st;
-    if (!jwk_verify(key, t->alg, t->signed_text, t->signature))
+    const enum status verified = jwk_verify(key, t->alg, t->signed_text, t->signature);
+    if (verified == ST_NO_MEMORY)
+        return verified;
+    if (verified != ST_OK)
         return refuse(reason, "signature does not verify");
     return claims_check(s->config, i, t->claims, now_s, out, reason);
 }

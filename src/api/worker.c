@@ -10,7 +10,12 @@
 
 #include "presignd/url_packet.h"
 
-enum { TOKENS_MAX = 8192, TOKENS_BYTES_MAX = 8 << 20, URL_LIMIT = 2 * URL_BYTES_MAX, LOG_RETRY_MS = 100 };
+enum {
+    TOKENS_MAX = 8192,
+    TOKENS_BYTES_MAX = 8 << 20,
+    URL_LIMIT = 2 * URL_BYTES_MAX,
+    LOG_RETRY_MS = 100
+};
 
 /* ---- worlds ------------------------------------------------------------------------------------- */
 

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import time
+import zlib
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
@@ -471,17 +472,26 @@ def test_put_with_bytes_of_another_sum(signer, bucket):
     assert bucket.read(packet["key"]) == DATA
 
 
-@pytest.mark.parametrize("algorithm, name, size", [
-    ("md5", "Content-MD5", 16), ("sha1", "x-amz-checksum-sha1", 20),
-    ("sha256", "x-amz-checksum-sha256", 32),
-    ("crc32", "x-amz-checksum-crc32", 4), ("crc32c", "x-amz-checksum-crc32c", 4)])
-def test_form_pins_the_sum(signer, bucket, algorithm, name, size):
-    value = base64.b64encode(hashlib.sha512(DATA).digest()[:size]).decode()
-    if algorithm == "md5":
-        value = MD5
-    packet = granted(signer, PLAIN | {"profile": "summed",
-                                      "checksum": {"algorithm": algorithm, "value": value}})
-    other = base64.b64encode(bytes(size)).decode()
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return (crc ^ 0xffffffff).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize("algorithm, name, digest", [
+    ("md5", "Content-MD5", hashlib.md5(DATA).digest()),
+    ("sha1", "x-amz-checksum-sha1", hashlib.sha1(DATA).digest()),
+    ("sha256", "x-amz-checksum-sha256", hashlib.sha256(DATA).digest()),
+    ("crc32", "x-amz-checksum-crc32", zlib.crc32(DATA).to_bytes(4, "big")),
+    ("crc32c", "x-amz-checksum-crc32c", crc32c(DATA))],
+    ids=["md5", "sha1", "sha256", "crc32", "crc32c"])
+def test_form_pins_the_sum(signer, bucket, algorithm, name, digest):
+    checksum = {"algorithm": algorithm, "value": base64.b64encode(digest).decode()}
+    packet = granted(signer, PLAIN | {"profile": "summed", "checksum": checksum})
+    other = base64.b64encode(bytes(len(digest))).decode()
     for change in ({name: None}, {name: other}):
         assert post(packet, DATA, change).verdict == (403, "AccessDenied")
         assert not bucket.has(packet["key"])

@@ -312,6 +312,7 @@ lint-clang:
 
 TIDIED := $(PRESENT:%.c=build/tidy/%.ok)
 lint-tidy: $(TIDIED)
+	@:
 build/tidy/%.ok: %.c .clang-tidy $(HDRS)
 	@mkdir -p $(@D)
 	@echo "TIDY $<"

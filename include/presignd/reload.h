@@ -14,8 +14,9 @@
 struct reload {
     struct config_ask ask;
     struct loop *loop; /* where done is called */
-    void (*done)(
-        struct reload *r); /* status says how it went; takes what it wants of the results */
+    /* status says how it went. Takes what it wants and releases the rest; then, not before, it may
+       start another */
+    void (*done)(struct reload *r);
     enum status status;
     struct config *config; /* results; released by reload_release unless taken */
     struct keyring *keyring;

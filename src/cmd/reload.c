@@ -56,7 +56,6 @@ static void deliver(struct post *p, struct loop *l)
     join(r);
     r->running = false;
     r->done(r);
-    reload_release(r);
 }
 
 static void *thread_main(void *arg)

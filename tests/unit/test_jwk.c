@@ -1,5 +1,8 @@
 #include "test.h"
 
+#include <openssl/err.h>
+#include <openssl/rand.h>
+
 #include "token_kit.h"
 
 enum { ALL = (1 << JWA_KINDS) - 1, NOT_HS = ALL & ~JWA_HS_ALL };
@@ -423,8 +426,47 @@ static void test_secrets(void **state)
     }
 }
 
+static void check_forged(const struct jwk *k, unsigned alg, const struct kit_sig *sig)
+{
+    /* as another library on the thread may leave it */
+    ERR_raise(ERR_LIB_EVP, ERR_R_MALLOC_FAILURE);
+    const struct str bytes = { (const char *)sig->bytes, sig->len };
+    const enum status st = jwk_verify(k, alg, STR("header.payload"), bytes);
+    if (st != ST_INVALID)
+        fail_msg("%s, forged, %zu bytes from %02x: %s", jwa_name(alg), sig->len, sig->bytes[0],
+                 status_name(st));
+}
+
+/* Whatever stands where the signature should be: it is a refusal, never a failure of ours. */
+static void test_forged_is_no_failure(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < JWA_KINDS; i++) {
+        const unsigned alg = 1U << i;
+        struct jwk k;
+        load(&k, alg);
+        const size_t right = kit_sign(alg, message).len;
+        const size_t lengths[] = { 0,   1,   31,  32,  63,  64,  65,   96,
+                                   131, 132, 133, 255, 256, 257, 1024, right };
+        for (size_t l = 0; l < ROWS(lengths); l++) {
+            struct kit_sig sig = { .len = lengths[l] };
+            check_forged(&k, alg, &sig);
+            memset(sig.bytes, 0xff, sizeof(sig.bytes));
+            check_forged(&k, alg, &sig);
+            for (int round = 0; round < 40; round++) {
+                memset(sig.bytes, round, sizeof(sig.bytes));
+                assert_int_equal(RAND_bytes(sig.bytes + round % 3, 600), 1);
+                check_forged(&k, alg, &sig);
+            }
+        }
+        jwk_release(&k);
+    }
+    ERR_clear_error();
+}
+
 KIT_MAIN(cmocka_unit_test(test_names), cmocka_unit_test(test_every_algorithm),
          cmocka_unit_test(test_no_mixing), cmocka_unit_test(test_pss_parameters),
          cmocka_unit_test(test_ecdsa_forms), cmocka_unit_test(test_ecdsa_short_numbers),
          cmocka_unit_test(test_json), cmocka_unit_test(test_rsa_sizes), cmocka_unit_test(test_kid),
-         cmocka_unit_test(test_pem), cmocka_unit_test(test_secrets))
+         cmocka_unit_test(test_pem), cmocka_unit_test(test_secrets),
+         cmocka_unit_test(test_forged_is_no_failure))

@@ -3,6 +3,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import re
 import socket
 import stat
@@ -356,6 +357,15 @@ def test_listening(presignd):
                 raise
             continue
         assert other.logs("listening")[0]["address"] == address
+
+
+def test_threads_follow_affinity(presignd):
+    processors = sorted(os.sched_getaffinity(0))
+    for some in {1, len(processors)}:
+        chosen = ",".join(map(str, processors[:some]))
+        s = presignd(base_config(threads=0), launcher=("taskset", "-c", chosen))
+        assert 1 <= s.logs("listening")[0]["threads"] <= some
+    assert presignd(base_config(threads=5)).logs("listening")[0]["threads"] == 5
 
 
 def test_warnings_are_logged(presignd):

@@ -83,6 +83,22 @@ def test_silence(presignd):
     assert not s.logs("request") and len(s.logs("grant")) == 1
 
 
+def test_the_client_in_the_log(presignd):
+    """X-Forwarded-For counts from the right, and only from a proxy that is trusted."""
+    s = presignd(config(trusted_proxies=["127.0.0.0/8", "192.0.2.0/24"]), files=FILES)
+    other = presignd(config(trusted_proxies=["192.0.2.0/24"]), files=FILES)
+    for sent, client in (("198.51.100.7", "198.51.100.7"),
+                         ("203.0.113.1, 198.51.100.7", "198.51.100.7"),
+                         ("198.51.100.7, 192.0.2.9", "198.51.100.7"),
+                         ("2001:db8::1", "2001:db8::1"), (None, "127.0.0.1"),
+                         ("nonsense", "127.0.0.1")):
+        headers = {"X-Forwarded-For": sent} if sent else {}
+        for service, want in ((s, client), (other, "127.0.0.1")):
+            answer = service.ask(FILE, headers=headers)
+            line = service.wait_log("request", request_id=answer.headers["X-Request-Id"])
+            assert line["client"] == want, sent
+
+
 # ---- reload --------------------------------------------------------------------------------------
 
 def test_reload(presignd):

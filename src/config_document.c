@@ -166,7 +166,7 @@ static enum status parse_file(const char *path, struct arena *a, json_t **out, s
     config_put_name(why, str_from(path));
     buf_lit(why, ": ");
     if (st == ST_UNREACHABLE)
-        buf_str(why, str_from(strerror(saved)));
+        buf_str(why, str_from(strerrordesc_np(saved)));
     else if (st == ST_TOO_LARGE)
         buf_lit(why, "larger than 4 MiB");
     else

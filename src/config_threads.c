@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PATH_LIMIT = 4096, LINES_MAX = 64 };
+enum { PATH_LIMIT = 4096, LINE_LIMIT = 64, LINES_MAX = 64 };
 
 #define CGROUPS "/sys/fs/cgroup"
 
@@ -32,26 +32,36 @@ static FILE *open_in(const char *root, struct str folder, struct str group, stru
     return name ? fopen(name, "re") : NULL;
 }
 
-/* Two numbers of a file; false when it is missing or holds something else ("max"). */
-static int read_numbers(FILE *f, long long *one, long long *two)
+/* How many of the two numbers a file begins with; "max" and -1 are none. */
+static int read_numbers(FILE *f, int64_t *one, int64_t *two)
 {
+    char line[LINE_LIMIT];
     if (!f)
         return 0;
-    const int n = fscanf(f, "%lld %lld", one, two);
+    const char *got = fgets(line, sizeof(line), f);
     fclose(f);
+    if (!got)
+        return 0;
+    struct str rest = str_slice(str_from(line), 0, str_find(str_from(line), '\n', 0)), part;
+    int n = 0;
+    for (int64_t *out = one; out && str_cut(&rest, ' ', &part); out = out == one ? two : NULL) {
+        if (!str_to_int(part, INT64_MAX, out))
+            return n;
+        n++;
+    }
     return n;
 }
 
 static int64_t quota_v2(const char *root, struct str folder, struct str group)
 {
-    long long quota, period;
+    int64_t quota, period;
     const int n = read_numbers(open_in(root, folder, group, STR("cpu.max")), &quota, &period);
     return n == 2 ? processors_of(quota, period) : CONFIG_THREADS_MAX;
 }
 
 static int64_t quota_v1(const char *root, struct str folder, struct str group)
 {
-    long long quota, period, unused;
+    int64_t quota, period, unused;
     FILE *q = open_in(root, folder, group, STR("cpu.cfs_quota_us"));
     FILE *p = open_in(root, folder, group, STR("cpu.cfs_period_us"));
     const bool both = read_numbers(q, &quota, &unused) >= 1;

@@ -531,6 +531,16 @@ static bool use_pss(EVP_PKEY_CTX *ctx, const EVP_MD *digest)
            EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, digest) == 1;
 }
 
+/* Whether OpenSSL speaks of itself; 3.4 and later say one thing of every bad signature, too. */
+static bool is_own_failure(unsigned long e)
+{
+#ifdef EVP_R_PROVIDER_SIGNATURE_FAILURE
+    if (ERR_GET_LIB(e) == ERR_LIB_EVP && ERR_GET_REASON(e) == EVP_R_PROVIDER_SIGNATURE_FAILURE)
+        return false;
+#endif
+    return ERR_GET_REASON(e) == ERR_R_MALLOC_FAILURE || ERR_GET_LIB(e) == ERR_LIB_EVP;
+}
+
 /*
  * After a 0 of OpenSSL, which means either: did it fail by itself? Then there is an error of its
  * allocator or of its inner digests; bad signatures leave none of these, or nothing at all. The
@@ -540,7 +550,7 @@ static bool failed_by_itself(void)
 {
     bool found = false;
     for (unsigned long e = ERR_get_error(); e; e = ERR_get_error())
-        found = found || ERR_GET_REASON(e) == ERR_R_MALLOC_FAILURE || ERR_GET_LIB(e) == ERR_LIB_EVP;
+        found = found || is_own_failure(e);
     return found;
 }
 

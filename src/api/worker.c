@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 
+#include "presignd/log.h"
 #include "presignd/url_packet.h"
 
 enum {
@@ -93,11 +94,19 @@ static void wake_all(struct waiter **list)
 
 /* ---- what a worker is told ---------------------------------------------------------------------- */
 
+/* The world before goes on. Keys and credentials are told again at the end of the next attempt. */
+static void lost(struct str what)
+{
+    log_say(LOG_LEVEL_ERROR, "out_of_memory", what, loop_clock_wall_us());
+}
+
 void worker_use_settings(struct worker *w, const struct api_settings *s)
 {
     struct world *next = world_after(w->world);
-    if (!next)
-        return; /* the world before goes on: the reload is tried again by the operator */
+    if (!next) {
+        lost(STR("a loop keeps the settings it had: reload again"));
+        return;
+    }
     if (next->settings.owner)
         next->settings.owner_unref(next->settings.owner);
     next->settings = *s;
@@ -118,6 +127,8 @@ void worker_use_keyring(struct worker *w, struct keyring *kr)
         keyring_unref(next->keyring);
         next->keyring = keyring_ref(kr);
         become(w, next);
+    } else {
+        lost(STR("a loop keeps the keys it had"));
     }
     wake_all(&w->key_waiters);
 }
@@ -130,6 +141,8 @@ void worker_use_creds(struct worker *w, struct creds *c)
             creds_unref(next->creds);
             next->creds = c ? creds_ref(c) : NULL;
             become(w, next);
+        } else {
+            lost(STR("a loop keeps the credentials it had"));
         }
     }
     wake_all(&w->creds_waiters);

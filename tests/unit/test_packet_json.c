@@ -345,6 +345,39 @@ static void test_dry_run_refuses_alike(void **state)
     }
 }
 
+/* A session token for which no form has room: only the signing can tell. */
+static void test_form_too_large(void **state)
+{
+    (void)state;
+    char session[8001];
+    memset(session, 's', sizeof(session) - 1);
+    session[sizeof(session) - 1] = '\0';
+    struct creds *large =
+        creds_new(STR("AKID"), STR("AKID"), str_from(session), CREDS_NEVER, 0, "env");
+    assert_non_null(large);
+    worker_use_creds(&api->worker, large);
+    static const struct {
+        const char *name, *target, *body;
+        int64_t index;
+    } cases[] = {
+        { "grant", "/v1/uploads", GOOD_BODY, -1 },
+        { "dry run", "/v1/uploads?dry_run=1", GOOD_BODY, -1 },
+        { "batch", "/v1/uploads", "{'files':[" GOOD_BODY "]}", 0 },
+        { "dry batch", "/v1/uploads?dry_run=1", "{'files':[" GOOD_BODY "]}", 0 },
+        { "dialect", "/presign", GOOD_BODY, -1 },
+    };
+    for (size_t i = 0; i < ROWS(cases); i++) {
+        json_t *doc = ask(cases[i].name, cases[i].target, cases[i].body, 403);
+        const json_t *index = json_object_get(doc, "index");
+        CHECK_TEXT(cases[i].name, str_from(text_at(doc, "code")), "profile_not_allowed");
+        CHECK_EQ(cases[i].name, index ? json_integer_value(index) : -1, cases[i].index);
+        json_decref(doc);
+    }
+    worker_use_creds(&api->worker, creds);
+    creds_unref(large);
+    json_decref(ask("afterwards", "/v1/uploads", GOOD_BODY, 201));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -357,6 +390,7 @@ int main(void)
         cmocka_unit_test(test_upload_expiry),
         cmocka_unit_test(test_dry_run),
         cmocka_unit_test(test_dry_run_refuses_alike),
+        cmocka_unit_test(test_form_too_large),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

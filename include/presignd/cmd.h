@@ -17,6 +17,10 @@ int cmd_version(int argc, char **argv);
 /* Shared by the commands: --config F / --dev, loads, prints faults to stderr. NULL: already said. */
 struct config *cmd_config(const char *path, bool dev, const char *dev_secret_file);
 
+/* The next option (getopt_long), '?' for an unknown one, -1 at the end. Before any thread. */
+struct option;
+int cmd_option(int argc, char **argv, const char *letters, const struct option *options);
+
 /* "presignd: <words>" on stderr; returns 2. For wrong usage. */
 int cmd_usage(const char *usage, const char *wrong);
 

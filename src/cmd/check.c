@@ -3,11 +3,10 @@
  */
 #include <getopt.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "presignd/cmd.h"
 #include "presignd/reload.h"
-
-extern char **environ;
 
 enum { TEXT_MAX = 8 << 20 };
 
@@ -25,7 +24,7 @@ static void print_warnings(const struct config *c)
 
 static int report(struct reload *r)
 {
-    if (r->status != ST_OK) {
+    if (r->status != ST_OK || !r->config) {
         fprintf(stderr, "%.*s%s", STR_ARGS(buf_view(&r->why)),
                 str_ends(buf_view(&r->why), STR("\n")) ? "" : "\n");
         return 1;
@@ -60,8 +59,7 @@ int cmd_check(int argc, char **argv)
     };
     struct reload r = { .ask = { .environment = environ } };
     int c;
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, "c:dh", options, NULL)) != -1) {
+    while ((c = cmd_option(argc, argv, "c:dh", options)) != -1) {
         if (c == 'h') {
             fputs(usage, stdout);
             return 0;

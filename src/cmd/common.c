@@ -1,11 +1,11 @@
 /*
  * common - what the subcommands share.
  */
+#include <getopt.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "presignd/cmd.h"
-
-extern char **environ;
 
 enum { WHY_MAX = 65536 };
 
@@ -33,4 +33,10 @@ int cmd_usage(const char *usage, const char *wrong)
 {
     fprintf(stderr, "presignd: unexpected \"%s\"\n%s", wrong, usage);
     return 2;
+}
+
+int cmd_option(int argc, char **argv, const char *letters, const struct option *options)
+{
+    opterr = 0;
+    return getopt_long(argc, argv, letters, options, NULL); /* NOLINT(concurrency-mt-unsafe) */
 }

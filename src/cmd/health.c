@@ -100,8 +100,7 @@ int cmd_health(int argc, char **argv)
     };
     const char *url = NULL, *path = NULL;
     int c;
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, "u:c:h", options, NULL)) != -1) {
+    while ((c = cmd_option(argc, argv, "u:c:h", options)) != -1) {
         if (c == 'h') {
             fputs(usage, stdout);
             return 0;

@@ -22,8 +22,6 @@
 #include "presignd/dev.h"
 #include "presignd/reload.h"
 
-extern char **environ;
-
 enum { IDLE_CHECK_MS = 20, WHY_MAX = 16384, HINTS_MAX = 16384 };
 
 struct service;
@@ -471,8 +469,8 @@ static void print_hints(const struct service *s)
     AUTO(buf) text = BUF_INIT(HINTS_MAX);
     if (dev_hints(&text, s->config, s->port, loop_clock_wall_us() / 1000000) != ST_OK)
         return;
-    fwrite(text.ptr, 1, text.len, stdout);
-    fflush(stdout);
+    (void)fwrite(text.ptr, 1, text.len, stdout);
+    (void)fflush(stdout);
 }
 
 static void take_down(struct service *s)
@@ -580,8 +578,7 @@ int cmd_serve(int argc, char **argv)
     const char *path = NULL;
     bool dev = false;
     int c;
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, "c:dh", options, NULL)) != -1) {
+    while ((c = cmd_option(argc, argv, "c:dh", options)) != -1) {
         if (c == 'h') {
             fputs(usage, stdout);
             return 0;

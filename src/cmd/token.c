@@ -206,8 +206,7 @@ int cmd_token(int argc, char **argv)
     };
     struct token_options o = { .ttl_s = 3600 };
     int c;
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+    while ((c = cmd_option(argc, argv, "c:h", options)) != -1) {
         if (c == 'h') {
             fputs(usage, stdout);
             return 0;

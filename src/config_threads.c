@@ -15,7 +15,7 @@ enum { PATH_LIMIT = 4096, LINE_LIMIT = 64, LINES_MAX = 64 };
 #define CGROUPS "/sys/fs/cgroup"
 
 /* ceil(quota / period), or THREADS_MAX where nothing limits. */
-static int64_t processors_of(long long quota, long long period)
+static int64_t processors_of(int64_t quota, int64_t period)
 {
     return quota > 0 && period > 0 ? quota / period + (quota % period != 0) : CONFIG_THREADS_MAX;
 }

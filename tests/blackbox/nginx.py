@@ -54,7 +54,7 @@ def answers(port):
     """Does anybody listen?"""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except ConnectionRefusedError:
+    except ConnectionError:  # refused, or reset while it went away
         return False
     return True
 

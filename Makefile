@@ -29,9 +29,9 @@ SRCS := \
     src/creds/creds.c src/creds/cred_source.c src/creds/cred_json.c src/creds/cred_env.c \
     src/creds/cred_container.c src/creds/cred_imds.c src/creds/cred_auto.c src/creds/cred_store.c \
     \
-    src/auth/jwk.c src/auth/keyset.c src/auth/token.c src/auth/principal.c src/auth/claims.c \
-    src/auth/keyring.c src/auth/token_cache.c src/auth/key_refresh.c src/auth/key_source.c \
-    src/auth/mint.c \
+    src/auth/jwk.c src/auth/jwk_verify.c src/auth/keyset.c src/auth/token.c \
+    src/auth/principal.c src/auth/claims.c src/auth/keyring.c src/auth/token_cache.c \
+    src/auth/key_refresh.c src/auth/key_source.c src/auth/mint.c \
     \
     src/rules/content_type.c src/rules/filename.c src/rules/template.c \
     src/rules/profile_texts.c src/rules/profile.c src/rules/decide.c \

@@ -6,7 +6,7 @@
  * the header of the one before, if the body is as long; and the bytes of the body are ours, not the
  * object's. So an exchange keeps the object of its last answer, writes the next body over the last
  * one, and changes only the few headers that belong to one answer. To make lengths meet, JSON is
- * filled up with blanks, which end no value (RFC 8259 section 2).
+ * filled up with blanks and a newline, which mean nothing there (RFC 8259 section 2).
  */
 #include "exchange.h"
 
@@ -147,14 +147,16 @@ static bool kept_for(struct exchange *x, const struct answer_shape *s)
     return k->response != NULL;
 }
 
+/* At least a newline, so that a terminal goes on where it should. */
 static void fill_up(struct buf *out, const char *type)
 {
-    static const char blanks[] = "                                                                "
-                                 "                                                                ";
-    const size_t n = (FILL_TO - out->len % FILL_TO) % FILL_TO;
-    static_assert(sizeof(blanks) > FILL_TO, "enough blanks");
+    static const char blanks[] =
+        "                                                                "
+        "                                                               \n";
+    static_assert(sizeof(blanks) == FILL_TO + 1, "as many as can be wanted");
+    const size_t n = FILL_TO - out->len % FILL_TO;
     if (out->len > 0 && n <= out->limit - out->len && str_ends(str_from(type), STR("json")))
-        buf_str(out, (struct str){ blanks, n });
+        buf_str(out, (struct str){ blanks + FILL_TO - n, n });
 }
 
 static bool add_close(struct answer_kept *k)

@@ -501,8 +501,8 @@ static enum status refuse_ledger(struct making *m)
                      !str_equal(str_from(backend), STR("redis"))))
         return ST_OK;
     COMPLAIN(m, "ledger.backend", STR(""), "", "this version has \"none\" only");
-    json_t *none = json_pack("{s:s}", "backend", "none");
-    return json_object_set_new(m->c->effective, "ledger", none) == 0 ? ST_OK : ST_NO_MEMORY;
+    json_object_clear(ledger);
+    return json_object_set_new(ledger, "backend", json_string("none")) == 0 ? ST_OK : ST_NO_MEMORY;
 }
 
 static enum status read_raw(struct making *m)

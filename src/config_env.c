@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "presignd/json_guard.h"
+
 #define PREFIX "PRESIGND__"
 
 enum { NAME_MAX_BYTES = 128 };
@@ -99,26 +101,35 @@ static const struct jr_field *find_field(const struct jr_table *t, const char *n
     return NULL;
 }
 
-/* The object under `name`, made when missing; NULL without memory or where something else stands. */
-static json_t *enter(json_t *object, const char *name)
+enum set_result { SET_OK, SET_UNKNOWN, SET_BAD_VALUE, SET_NO_MEMORY };
+
+static enum set_result put(json_t *object, const char *name, bool as_text, struct str value)
+{
+    json_t *v = NULL;
+    json_error_t unused;
+    enum status st = ST_OK;
+    if (as_text && !str_valid_utf8(value))
+        return SET_BAD_VALUE;
+    if (as_text)
+        v = json_stringn_nocheck(value.ptr, value.len);
+    else
+        st = json_guard_load(value, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &v, &unused);
+    if (st == ST_INVALID_REQUEST)
+        return SET_BAD_VALUE;
+    return v && json_object_set_new(object, name, v) == 0 ? SET_OK : SET_NO_MEMORY;
+}
+
+/* The object under `name`, made when missing. */
+static enum set_result enter(json_t *object, const char *name, json_t **out)
 {
     json_t *inner = json_object_get(object, name);
     if (!inner || json_is_null(inner)) {
         if (json_object_set_new(object, name, json_object()) != 0)
-            return NULL;
+            return SET_NO_MEMORY;
         inner = json_object_get(object, name);
     }
-    return json_is_object(inner) ? inner : NULL;
-}
-
-enum set_result { SET_OK, SET_UNKNOWN, SET_BAD_VALUE };
-
-static enum set_result put(json_t *object, const char *name, bool as_text, struct str value)
-{
-    json_t *v =
-        as_text ? json_stringn(value.ptr, value.len)
-                : json_loadb(value.ptr, value.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
-    return v && json_object_set_new(object, name, v) == 0 ? SET_OK : SET_BAD_VALUE;
+    *out = inner;
+    return json_is_object(inner) ? SET_OK : SET_BAD_VALUE;
 }
 
 static enum set_result set_in(json_t *object, const struct jr_table *t, struct str rest,
@@ -133,8 +144,9 @@ static enum set_result set_in_map(json_t *map, const struct jr_table *sub, struc
         return SET_UNKNOWN;
     if (!rest.ptr)
         return put(map, name, !sub, value);
-    json_t *inner = enter(map, name);
-    return inner ? set_in(inner, sub, rest, value) : SET_BAD_VALUE;
+    json_t *inner;
+    const enum set_result r = enter(map, name, &inner);
+    return r == SET_OK ? set_in(inner, sub, rest, value) : r;
 }
 
 static enum set_result set_in(json_t *object, const struct jr_table *t, struct str rest,
@@ -152,9 +164,10 @@ static enum set_result set_in(json_t *object, const struct jr_table *t, struct s
     const bool map = f->type == JR_MAP || f->type == JR_PAIRS;
     if (!map && f->type != JR_OBJECT && f->type != JR_OPT_OBJECT)
         return SET_UNKNOWN;
-    json_t *inner = enter(object, name);
-    if (!inner)
-        return SET_BAD_VALUE;
+    json_t *inner;
+    const enum set_result r = enter(object, name, &inner);
+    if (r != SET_OK)
+        return r;
     return map ? set_in_map(inner, f->sub, rest, value) : set_in(inner, f->sub, rest, value);
 }
 
@@ -206,7 +219,9 @@ enum status config_env_apply(json_t *doc, char **environment, struct buf *why)
         const enum set_result r =
             set_in(doc, &raw_config_table, str_slice(name, sizeof(PREFIX) - 1, name.len),
                    str_slice(entry, name.len + 1, entry.len));
-        if (r == SET_OK)
+        if (r == SET_NO_MEMORY)
+            st = ST_NO_MEMORY;
+        if (r == SET_OK || st == ST_NO_MEMORY)
             continue;
         complain(why, name, r);
         st = ST_INVALID;

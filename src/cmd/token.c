@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "presignd/cmd.h"
+#include "presignd/json_guard.h"
 #include "presignd/loop.h"
 #include "presignd/mint.h"
 
@@ -68,8 +69,12 @@ static enum status take_claim(const char *arg, struct buf *text, struct mint_cla
         return ST_INVALID;
     const struct str value = str_slice(whole, eq + 1, whole.len);
     out->name = str_slice(whole, 0, eq);
-    json_t *parsed = json_loadb(value.ptr, value.len, JSON_DECODE_ANY, NULL);
-    if (parsed) {
+    json_t *parsed = NULL;
+    json_error_t unused;
+    const enum status st = json_guard_load(value, JSON_DECODE_ANY, &parsed, &unused);
+    if (st == ST_NO_MEMORY)
+        return st;
+    if (st == ST_OK) {
         json_decref(parsed);
         out->json = value;
         return ST_OK;

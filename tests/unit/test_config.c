@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "oom.h"
 #include "presignd/config_raw.h"
 
 enum { TEXT_MAX = 1 << 20, ENTRIES_MAX = 16 };
@@ -502,9 +503,49 @@ static void test_threads(void **state)
     assert_in_range(config_processors(), 1, CONFIG_THREADS_MAX);
 }
 
+/* ---- without memory ----------------------------------------------------------------------------- */
+
+static const struct place *torture_place;
+
+/* Loads and prints, or says that there is no memory; never half a configuration. */
+static bool load_promises(void)
+{
+    static const char *const environment[] = {
+        "PRESIGND__LISTEN=127.0.0.1:0",
+        "PRESIGND__CORS__ORIGINS=[\"https://a.test\"]",
+        "PRESIGND__PROFILES__DEFAULT__METADATA__SET__BY={user}",
+        "PRESIGND__PLANS__FREE__UNSETTLED=release",
+        "PRESIGND__DEFAULT_PLAN=free",
+        NULL,
+    };
+    const struct config_ask ask = { .path = torture_place->file,
+                                    .environment = env_of(environment) };
+    AUTO(buf) why = BUF_INIT(TEXT_MAX);
+    AUTO(buf) text = BUF_INIT(TEXT_MAX);
+    struct config *c = NULL;
+    const enum status st = config_load(&ask, &c, &why);
+    if (st != ST_OK)
+        return !c && oom_struck();
+    const bool whole = c->rules.n_profiles == 1 && c->rules.default_profile && c->n_issuers == 1 &&
+                       c->server.cors.n_origins == 1 && c->rules.default_plan;
+    const bool printed = config_print(&text, c) == ST_OK || oom_struck();
+    config_unref(c);
+    return whole && printed;
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    struct place p;
+    place_make(&p, base);
+    torture_place = &p;
+    oom_torture(load_promises);
+    place_remove(&p);
+}
+
 TEST_MAIN(cmocka_unit_test(test_refused), cmocka_unit_test(test_no_file),
           cmocka_unit_test(test_environment), cmocka_unit_test(test_environment_refused),
           cmocka_unit_test(test_names_that_are_there), cmocka_unit_test(test_environment_alone),
           cmocka_unit_test(test_profiles_keep_their_words), cmocka_unit_test(test_dev),
           cmocka_unit_test(test_dev_and_a_file), cmocka_unit_test(test_restart),
-          cmocka_unit_test(test_threads))
+          cmocka_unit_test(test_threads), cmocka_unit_test(test_memory))

@@ -21,7 +21,7 @@ struct reload {
     struct config *config; /* results; released by reload_release unless taken */
     struct keyring *keyring;
     struct cred_source *source;
-    struct buf why;
+    struct buf why; /* lines: the faults; when all is good, what the keys' files warn of */
     struct post post;
     bool running;
     pthread_t thread;

@@ -175,6 +175,14 @@ static bool named_before(const struct issuer_config *issuers, size_t i)
     return false;
 }
 
+/* Notes on keys end in a separator; those of an issuer are a line. */
+static void end_notes(struct buf *why)
+{
+    if (str_ends(buf_view(why), STR("; ")))
+        buf_truncate(why, why->len - 2);
+    buf_lit(why, "\n");
+}
+
 static bool load_all(struct keyring *kr, const struct issuer_config *issuers, struct buf *why)
 {
     for (size_t i = 0; i < kr->n; i++) {
@@ -189,6 +197,8 @@ static bool load_all(struct keyring *kr, const struct issuer_config *issuers, st
             return false;
         if (why->len == named)
             buf_truncate(why, before);
+        else
+            end_notes(why);
     }
     return true;
 }

@@ -14,9 +14,9 @@ static const char usage[] =
     "usage: presignd check [--config FILE] [--dev]\n"
     "  prints the configuration with defaults and environment applied; secrets are never in it\n";
 
-static void print_warnings(const struct config *c)
+static void print_warnings(struct str rest)
 {
-    struct str rest = c->warnings, line;
+    struct str line;
     while (str_cut(&rest, '\n', &line))
         if (line.len)
             fprintf(stderr, "warning: %.*s\n", STR_ARGS(line));
@@ -29,7 +29,8 @@ static int report(struct reload *r)
                 str_ends(buf_view(&r->why), STR("\n")) ? "" : "\n");
         return 1;
     }
-    print_warnings(r->config);
+    print_warnings(r->config->warnings);
+    print_warnings(buf_view(&r->why));
     AUTO(buf) text = BUF_INIT(TEXT_MAX);
     if (config_print(&text, r->config) != ST_OK) {
         fprintf(stderr, "presignd: no memory to print the configuration\n");

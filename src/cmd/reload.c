@@ -21,7 +21,7 @@ static enum status load(struct reload *r)
     TRY(config_load(&r->ask, &r->config, &r->why));
     r->keyring = key_source_load(r->config->issuers, r->config->n_issuers, config_owner(r->config),
                                  config_disown, &r->why);
-    if (!r->keyring)
+    if (r->why.len)
         buf_lit(&r->why, "\n");
     r->source = cred_source_new(r->config->provider, &r->config->env, &r->why);
     return r->keyring && r->source ? ST_OK : ST_INVALID;

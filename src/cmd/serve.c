@@ -5,13 +5,11 @@
  * key source and the signals; every other loop has a thread. All loops are built before any thread
  * starts. What changes later travels as posts.
  */
-#include <errno.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/epoll.h>
@@ -81,6 +79,11 @@ static struct api_settings settings_of(struct config *c)
     };
 }
 
+static void no_memory(struct str what)
+{
+    log_say(LOG_LEVEL_ERROR, "out_of_memory", what, loop_clock_wall_us());
+}
+
 /* ---- news from the credential store and the key source ------------------------------------------ */
 
 static void creds_attempted(struct cred_listener *l, struct creds *held, bool fresh, struct str why)
@@ -90,8 +93,7 @@ static void creds_attempted(struct cred_listener *l, struct creds *held, bool fr
     worker_use_creds(&s->lanes[0].worker, held);
     for (size_t i = 1; i < s->n; i++)
         if (worker_post_creds(&s->lanes[i].worker, held) != ST_OK)
-            log_say(LOG_LEVEL_ERROR, "out_of_memory", STR("credentials did not reach a loop"),
-                    loop_clock_wall_us());
+            no_memory(STR("credentials did not reach a loop"));
 }
 
 static void keys_changed(struct key_listener *l, struct keyring *kr)
@@ -100,8 +102,7 @@ static void keys_changed(struct key_listener *l, struct keyring *kr)
     worker_use_keyring(&s->lanes[0].worker, kr);
     for (size_t i = 1; i < s->n; i++)
         if (worker_post_keyring(&s->lanes[i].worker, kr) != ST_OK)
-            log_say(LOG_LEVEL_ERROR, "out_of_memory", STR("keys did not reach a loop"),
-                    loop_clock_wall_us());
+            no_memory(STR("keys did not reach a loop"));
 }
 
 /* ---- stopping ----------------------------------------------------------------------------------- */
@@ -206,12 +207,18 @@ static void on_terminate(struct service *s)
 
 /* ---- reload ------------------------------------------------------------------------------------- */
 
-static void log_warnings(const struct config *c)
+static void log_lines(struct str rest)
 {
-    struct str rest = c->warnings, line;
+    struct str line;
     while (str_cut(&rest, '\n', &line))
         if (line.len)
             log_say(LOG_LEVEL_WARN, "config_warning", line, loop_clock_wall_us());
+}
+
+static void log_warnings(const struct config *c, const struct reload *r)
+{
+    log_lines(c->warnings);
+    log_lines(buf_view(&r->why));
 }
 
 static void use_reloaded(struct service *s, struct reload *r)
@@ -221,17 +228,15 @@ static void use_reloaded(struct service *s, struct reload *r)
     if (restart.len)
         log_say(LOG_LEVEL_WARN, "reload_needs_restart", buf_view(&restart), loop_clock_wall_us());
     log_setup(STDERR_FILENO, r->config->log_level);
-    log_warnings(r->config);
+    log_warnings(r->config, r);
 
     const struct api_settings settings = settings_of(r->config);
     worker_use_settings(&s->lanes[0].worker, &settings);
     for (size_t i = 1; i < s->n; i++)
         if (worker_post_settings(&s->lanes[i].worker, &settings) != ST_OK)
-            log_say(LOG_LEVEL_ERROR, "out_of_memory", STR("settings did not reach a loop"),
-                    loop_clock_wall_us());
+            no_memory(STR("settings did not reach a loop"));
     if (key_source_use(s->fleet.key_source, r->keyring) != ST_OK)
-        log_say(LOG_LEVEL_ERROR, "out_of_memory", STR("keys were not reloaded"),
-                loop_clock_wall_us());
+        no_memory(STR("keys were not reloaded"));
     cred_store_replace(s->fleet.cred_store, TAKE(r->source));
     config_unref(s->config);
     s->config = TAKE(r->config);
@@ -511,7 +516,6 @@ static int run(struct service *s)
                 STR_ARGS(why.len ? buf_view(&why) : str_from(status_name(st))));
         return 1;
     }
-    log_warnings(s->config);
     say_listening(s);
     if (s->config->dev)
         print_hints(s);
@@ -561,6 +565,7 @@ static int serve(const char *path, bool dev)
     if (load_first(&s, &s.reload) == ST_OK) {
         s.config = TAKE(s.reload.config);
         log_setup(STDERR_FILENO, s.config->log_level);
+        log_warnings(s.config, &s.reload);
         code = run(&s);
     }
     take_down(&s);

@@ -107,8 +107,6 @@ static void keys_changed(struct key_listener *l, struct keyring *kr)
 
 /* ---- stopping ----------------------------------------------------------------------------------- */
 
-static void stop_all(struct service *s);
-
 /* On the lane's own loop: ends its listener, and its loop unless it is the first. */
 static void lane_stop(struct lane *lane)
 {
@@ -155,6 +153,12 @@ static void lane_stop_posted(struct post *p, struct loop *l)
     lane_stop(container_of(p, struct lane, stop));
 }
 
+static void stop_all(struct service *s)
+{
+    for (size_t i = 0; i < s->n; i++)
+        tell_to_stop(&s->lanes[i]);
+}
+
 static void drain_over(struct timer *t)
 {
     struct service *s = container_of(t, struct service, drain_over);
@@ -177,12 +181,6 @@ static void tell_to_stop(struct lane *lane)
         return;
     lane->told_to_stop = true;
     loop_post(lane->worker.loop, &lane->stop);
-}
-
-static void stop_all(struct service *s)
-{
-    for (size_t i = 0; i < s->n; i++)
-        tell_to_stop(&s->lanes[i]);
 }
 
 /* The first signal drains; the second stops now. */

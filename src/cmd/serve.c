@@ -153,6 +153,15 @@ static void lane_stop_posted(struct post *p, struct loop *l)
     lane_stop(container_of(p, struct lane, stop));
 }
 
+/* A post may not be posted again while it waits, and in a loop that has ended it waits for ever. */
+static void tell_to_stop(struct lane *lane)
+{
+    if (lane->told_to_stop)
+        return;
+    lane->told_to_stop = true;
+    loop_post(lane->worker.loop, &lane->stop);
+}
+
 static void stop_all(struct service *s)
 {
     for (size_t i = 0; i < s->n; i++)
@@ -172,15 +181,6 @@ static void patience_over(struct timer *t)
     log_say(LOG_LEVEL_WARN, "drain_timeout", STR("stopping although requests are under way"),
             loop_clock_wall_us());
     stop_all(s);
-}
-
-/* A post may not be posted again while it waits, and in a loop that has ended it waits for ever. */
-static void tell_to_stop(struct lane *lane)
-{
-    if (lane->told_to_stop)
-        return;
-    lane->told_to_stop = true;
-    loop_post(lane->worker.loop, &lane->stop);
 }
 
 /* The first signal drains; the second stops now. */

@@ -79,6 +79,8 @@ bool cors_origin_pattern_ok(struct str pattern)
     static const struct str wild = STR_INIT("*.");
     if (str_equal(pattern, any))
         return true;
+    if (pattern.len > CORS_ORIGIN_MAX)
+        return false;
     struct str host = pattern;
     const int64_t default_port = cut_scheme(&host);
     if (!default_port || !cut_port(&host, default_port))
@@ -105,7 +107,7 @@ static bool wildcard_fits(struct str pattern, struct str origin)
 /* The entry that lets this origin in; NULL when none does. */
 static const struct str *entry_for(const struct cors_config *c, struct str origin)
 {
-    if (origin.len == 0 || str_equal(origin, STR("null")))
+    if (origin.len == 0 || origin.len > CORS_ORIGIN_MAX || str_equal(origin, STR("null")))
         return NULL;
     for (size_t i = 0; i < c->n_origins; i++) {
         const struct str *entry = &c->origins[i];

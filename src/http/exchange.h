@@ -39,7 +39,7 @@ enum exchange_phase {
     EXCHANGE_WHOLE,  /* everything is there: the answer may go */
 };
 
-enum { ORIGIN_MAX = 256, ANSWER_HEADERS = REQUEST_HEADERS_OUT + 2 };
+enum { ANSWER_HEADERS = REQUEST_HEADERS_OUT + 2 };
 
 /* What the library's response object was made of: an answer made of the same may have it again. */
 struct answer_shape {
@@ -53,7 +53,7 @@ struct answer_shape {
 struct answer_kept {
     struct MHD_Response *response; /* NULL: none */
     struct answer_shape shape;
-    char origin[ORIGIN_MAX];
+    char origin[CORS_ORIGIN_MAX];
     const char *names[ANSWER_HEADERS]; /* headers that belong to one answer only */
     size_t n_names;
     bool single_use;

@@ -3,6 +3,7 @@
 #include "presignd/cors.h"
 
 /* clang-format off */
+#define LABEL "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd."
 static const struct { const char *name; struct str in; bool want; } patterns[] = {
     { "https",               STR_INIT("https://app.example.com"),        true  },
     { "http with port",      STR_INIT("http://localhost:3000"),          true  },
@@ -40,6 +41,7 @@ static const struct { const char *name; struct str in; bool want; } patterns[] =
     { "blank",               STR_INIT("https://a b"),                    false },
     { "newline",             STR_INIT("https://a\nb"),                   false },
     { "UTF-8",               STR_INIT("https://m\xc3\xbcnchen.example"), false },
+    { "longer than names are", STR_INIT("https://" LABEL LABEL LABEL LABEL "example.com"), false },
 };
 
 static const struct str origins[] = {
@@ -78,6 +80,7 @@ static const struct { const char *name; struct str in; bool want; } allowed[] = 
     { "slash",                 STR_INIT("https://app.example.com/"),                 false },
     { "two origins",           STR_INIT("https://app.example.com https://evil.net"), false },
     { "star",                  STR_INIT("*"),                                        false },
+    { "longer than names are", STR_INIT("https://" LABEL LABEL LABEL LABEL ".preview.example.com"), false },
 };
 /* clang-format on */
 

@@ -121,12 +121,14 @@ static enum status composed(struct str s, struct arena *a, struct buf *out)
     return buf_check(out);
 }
 
-static struct str without_leading_dots(struct str s)
+/* Blanks at the ends go with the leading dots: a store may trim the form's field, and the key would
+ * no longer be the one in the policy. */
+static struct str bare(struct str s)
 {
-    size_t dots = 0;
-    while (dots < s.len && s.ptr[dots] == '.')
-        dots++;
-    return str_slice(s, dots, s.len);
+    size_t from = 0;
+    while (from < s.len && (s.ptr[from] == '.' || s.ptr[from] == ' '))
+        from++;
+    return str_trim(str_slice(s, from, s.len));
 }
 
 static struct buf arena_buf(struct arena *a, size_t n)
@@ -144,7 +146,7 @@ static enum status normalised(struct str name, struct arena *a, struct str *out)
     if (!kept.ptr || !cut.ptr || !text.ptr)
         return ST_NO_MEMORY;
     TRY(without_marks(name, &kept));
-    shortened(&cut, without_leading_dots(buf_view(&kept)), CUT_BYTES);
+    shortened(&cut, bare(buf_view(&kept)), CUT_BYTES);
     TRY(composed(buf_view(&cut), a, &text));
     *out = buf_view(&text);
     return ST_OK;
@@ -157,15 +159,15 @@ enum status filename_clean(struct str raw, struct arena *a, struct str *out)
     struct str name = last_part(raw);
     if (!plain(name))
         TRY(normalised(name, a, &name));
-    name = without_leading_dots(name);
-    if (str_trim(name).len == 0)
+    name = bare(name);
+    if (name.len == 0)
         return ST_FILENAME_INVALID;
     if (name.len > FILENAME_MAX_BYTES) {
         struct buf cut = arena_buf(a, FILENAME_MAX_BYTES);
         if (!cut.ptr)
             return ST_NO_MEMORY;
         shortened(&cut, name, FILENAME_MAX_BYTES);
-        name = buf_view(&cut);
+        name = str_trim(buf_view(&cut));
     }
     *out = name;
     return ST_OK;

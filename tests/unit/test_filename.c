@@ -39,6 +39,9 @@ static const struct { const char *name; struct str in; const char *want; } clean
       "\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x92\xbb.png" },
     { "persian joiner",        STR_INIT("\xd9\x85\xe2\x80\x8c\xdb\x8c.png"), "\xd9\x85\xe2\x80\x8c\xdb\x8c.png" },
     { "quote stays",           STR_INIT("a\"b'c.png"),              "a\"b'c.png" },
+    { "blanks at the ends",    STR_INIT("  cat.jpg "),              "cat.jpg" },
+    { "blanks and dots",       STR_INIT(" . ..cat.jpg"),            "cat.jpg" },
+    { "blank behind a mark",   STR_INIT("cat.jpg \xe2\x80\xae"),    "cat.jpg" },
     { "trailing dot",          STR_INIT("a."),                      "a." },
 };
 

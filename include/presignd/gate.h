@@ -34,6 +34,7 @@ struct headers {
     size_t bytes;  /* sum of names, values and 4 per line */
     bool has_body; /* Content-Length > 0 or chunked */
     bool chunked;
+    bool last;              /* nothing may be read from the connection after this message */
     int64_t content_length; /* -1: none */
 };
 

@@ -297,6 +297,7 @@ static void judge(struct request *r, const struct request_line *line, const stru
     const struct str id = r->headers.values[HEADER_X_REQUEST_ID];
     if (correlation_ok(id))
         r->correlation = id;
+    r->exchange->close |= r->headers.last;
     if (st != ST_OK) {
         refuse_for(r, st, STR_NONE, reason);
     } else if (!m->allowed) {

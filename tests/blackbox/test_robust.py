@@ -209,6 +209,15 @@ def test_broken_chunks(strong, chunks):
     assert refused(strong.raw(head(strong, CHUNKED) + chunks + SMUGGLED), 413)
 
 
+@pytest.mark.parametrize("line", [b"%x\n", b"%x;a\n", b"%x;a=b\n", b"%x;a=\"\n"])
+def test_no_request_behind_lenient_chunks(strong, line):
+    """Who takes the LF for a part of the extension sees another end of this message."""
+    chunks = line % len(ASK) + ASK + b"\r\n0\r\n\r\n"
+    got = strong.raw(head(strong, CHUNKED) + chunks + SMUGGLED)
+    assert got.count(b"HTTP/1.1 ") <= 2 and b"smuggled" not in got and b"not_found" not in got
+    assert not got or b"connection: close\r\n" in got.lower()
+
+
 @pytest.mark.parametrize("data", [
     pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", id="HTTP/2"),
     pytest.param(b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\n" + SMUGGLED, id="PROXY 1"),

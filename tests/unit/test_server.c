@@ -382,6 +382,17 @@ static void test_continue(void **state)
     wire_stop(w);
 }
 
+/* Behind chunks that the library judges leniently nothing is read; elsewhere the connection stays. */
+static struct client *after_chunks(struct wire *w, struct client *c)
+{
+    client_next(c, false);
+    if (MHD_VERSION >= 0x01000000)
+        return c;
+    client_expect_closed(c, "lenient chunks");
+    client_free(c);
+    return client_new(w);
+}
+
 static void test_chunked_too_long(void **state)
 {
     (void)state;
@@ -393,12 +404,12 @@ static void test_chunked_too_long(void **state)
     client_send(c, chunk, 4096);
     assert_int_equal(ask(c, "at the limit", "\r\n0\r\n\r\n"), 200);
     assert_true(body_has(c, "4096"));
-    client_next(c, false);
+    c = after_chunks(w, c);
 
     client_text(c, "POST /length HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n1001\r\n");
     client_send(c, chunk, 4097);
     assert_int_equal(ask(c, "over the limit", "\r\n0\r\n\r\n"), 413);
-    client_next(c, false);
+    c = after_chunks(w, c);
     assert_int_equal(ask(c, "goes on", "GET /hello HTTP/1.1\r\n" H "\r\n"), 200);
     client_next(c, false);
 

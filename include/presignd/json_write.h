@@ -2,8 +2,9 @@
  * jw - writes JSON: keys are literals, values are escaped, commas and depth are the writer's.
  *
  * Compact by default; `pretty` indents by two blanks for people (check, error output).
- * Escapes (RFC 8259 section 7) only what must be: quote, backslash, controls below 0x20 and DEL.
- * Non-ASCII goes out as raw UTF-8; a byte that is no UTF-8 becomes U+FFFD.
+ * Escapes (RFC 8259 section 7) only what must be: quote, backslash, controls below 0x20 and DEL, and
+ * what a terminal would act on (str_hidden_at). Other non-ASCII goes out as raw UTF-8; a byte that is
+ * no UTF-8 becomes U+FFFD.
  */
 #ifndef PRESIGND_JSON_WRITE_H
 #define PRESIGND_JSON_WRITE_H

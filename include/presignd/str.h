@@ -65,6 +65,10 @@ bool str_valid_utf8(struct str s);
 /* Bytes of the well-formed UTF-8 sequence (RFC 3629) that starts at `at`; 0 when there is none. */
 size_t str_utf8_at(struct str s, size_t at);
 
+/* Is the character of n bytes at `at` (str_utf8_at) a C1 control or one that turns the direction of
+ * the text: U+061C, U+200E, U+200F, U+202A-202E, U+2066-2069? */
+bool str_hidden_at(struct str s, size_t at, size_t n);
+
 static inline char ascii_lower(char c)
 {
     return (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);

@@ -68,16 +68,30 @@ static size_t plain_until(struct str s, size_t at)
     return at;
 }
 
-static void write_escape(struct buf *out, char c, char how)
+static void write_code(struct buf *out, unsigned point)
 {
     static const char hex[] = "0123456789abcdef";
+    buf_lit(out, "\\u");
+    for (int shift = 12; shift >= 0; shift -= 4)
+        buf_char(out, hex[point >> shift & 0x0f]);
+}
+
+static void write_escape(struct buf *out, char c, char how)
+{
+    if (how == 'u') {
+        write_code(out, (unsigned char)c);
+        return;
+    }
     buf_char(out, '\\');
     buf_char(out, how);
-    if (how == 'u') {
-        buf_lit(out, "00");
-        buf_char(out, hex[(unsigned char)c >> 4]);
-        buf_char(out, hex[c & 0x0f]);
-    }
+}
+
+/* Of two or three bytes. */
+static unsigned point_of(const char *p, size_t n)
+{
+    const unsigned char *u = (const unsigned char *)p;
+    return n == 2 ? (u[0] & 0x1fU) << 6 | (u[1] & 0x3fU)
+                  : (u[0] & 0x0fU) << 12 | (u[1] & 0x3fU) << 6 | (u[2] & 0x3fU);
 }
 
 /* Writes the one character at `at`; returns how many bytes of the input it was. */
@@ -93,7 +107,10 @@ static size_t write_special(struct buf *out, struct str s, size_t at)
         buf_lit(out, "\xef\xbf\xbd");
         return 1;
     }
-    buf_str(out, str_slice(s, at, at + n));
+    if (str_hidden_at(s, at, n)) /* a log is read on terminals */
+        write_code(out, point_of(s.ptr + at, n));
+    else
+        buf_str(out, str_slice(s, at, at + n));
     return n;
 }
 

@@ -176,3 +176,15 @@ bool str_valid_utf8(struct str s)
     }
     return true;
 }
+
+bool str_hidden_at(struct str s, size_t at, size_t n)
+{
+    const unsigned char *u = (const unsigned char *)s.ptr + at;
+    if (n == 2)
+        return (u[0] == 0xc2 && u[1] < 0xa0) || (u[0] == 0xd8 && u[1] == 0x9c);
+    if (n != 3 || u[0] != 0xe2)
+        return false;
+    if (u[1] == 0x80)
+        return u[2] == 0x8e || u[2] == 0x8f || (u[2] >= 0xaa && u[2] <= 0xae);
+    return u[1] == 0x81 && u[2] >= 0xa6 && u[2] <= 0xa9;
+}

@@ -43,18 +43,6 @@ static const struct str ours[] = {
 
 /* ---- what may stand in a packet ----------------------------------------------------------------- */
 
-/* C1 controls, U+061C, U+200E, U+200F, U+202A-202E, U+2066-2069, by their UTF-8 bytes. */
-static bool control_or_bidi(const unsigned char *u, size_t n)
-{
-    if (n == 2)
-        return (u[0] == 0xc2 && u[1] < 0xa0) || (u[0] == 0xd8 && u[1] == 0x9c);
-    if (n != 3 || u[0] != 0xe2)
-        return false;
-    if (u[1] == 0x80)
-        return u[2] == 0x8e || u[2] == 0x8f || (u[2] >= 0xaa && u[2] <= 0xae);
-    return u[1] == 0x81 && u[2] >= 0xa6 && u[2] <= 0xa9;
-}
-
 bool post_value_ok(struct str value)
 {
     size_t at = 0;
@@ -67,7 +55,7 @@ bool post_value_ok(struct str value)
             continue;
         }
         const size_t n = str_utf8_at(value, at);
-        if (n == 0 || control_or_bidi((const unsigned char *)value.ptr + at, n))
+        if (n == 0 || str_hidden_at(value, at, n))
             return false;
         at += n;
     }

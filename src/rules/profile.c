@@ -10,7 +10,7 @@
 #include "presignd/content_type.h"
 #include "presignd/filename.h"
 
-enum { KEY_TEXT_MAX = 2048, PLACE_BYTES_MAX = 2048 };
+enum { KEY_BYTES_MAX = 1024, KEY_TEXT_MAX = 2048, PLACE_BYTES_MAX = 2048 };
 
 #define OBJECT_BYTES_MAX \
     (INT64_C(5) << 30) /* AWS "PUT Object", "POST Object": 5 GiB in one piece */
@@ -357,6 +357,13 @@ static void warn_form(struct prep *p)
                  "requests are refused"));
 }
 
+static void warn_key(struct prep *p)
+{
+    if (p->out->key.max_bytes > KEY_BYTES_MAX)
+        warn(p, STR("key"),
+             STR("may grow over the 1024 bytes that S3 takes; such requests are refused"));
+}
+
 static bool allowed_name(const struct prep *p, struct str name)
 {
     for (size_t i = 0; i < p->c->metadata_allow.n; i++) {
@@ -386,6 +393,7 @@ static void warn_all(struct prep *p)
             warn(p, profile_member(p->a, STR("metadata.allow"), out->metadata_set.items[i]),
                  STR("is also set, so that no client can send it"));
     }
+    warn_key(p);
     warn_metadata(p);
     warn_form(p);
 }

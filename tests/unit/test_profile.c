@@ -81,6 +81,9 @@ static const struct { const char *name, *changes, *member, *why; } refused[] = {
     { "allow, a number",  "{'allow': {'claims': {'role': ['a', 1]}}}", "allow.claims.role", "list of texts" },
 };
 
+#define FIFTY "01234567890123456789012345678901234567890123456789"
+#define LONG  FIFTY FIFTY FIFTY FIFTY FIFTY
+
 static const struct { const char *name, *changes, *warning; } warned[] = {
     { "nothing",          "{}",                               "" },
     { "any",              "{'size': 'any'}",                  "profiles.x.size: any lets a PUT" },
@@ -91,6 +94,7 @@ static const struct { const char *name, *changes, *warning; } warned[] = {
     { "svg by a pattern", "{'extensions': {'image/svg+xml': ['svg']}}", "has no effect" },
     { "used extension",   "{'extensions': {'image/png': ['png']}}", "" },
     { "set and allowed",  "{'metadata': {'allow': ['a'], 'set': {'a': 'x'}}}", "profiles.x.metadata.allow.a: is also set" },
+    { "key too long",     "{'key': '{user_hash}/{uuid}" LONG LONG LONG LONG "'}", "profiles.x.key: may grow" },
     { "file names in metadata", "{'metadata': {'set': {'a': '{filename}'}}}", "" },
     { "many file names",  "{'metadata': {'set': {'a': '{filename}', 'b': '{filename}', 'c': '{filename}'}}}",
       "profiles.x.metadata: may grow" },

@@ -48,7 +48,7 @@ static bool lower(struct str part, char dash, char out[NAME_MAX_BYTES])
         return false;
     for (size_t i = 0; i < part.len; i++) {
         const char c = part.ptr[i];
-        if (c >= 'a' && c <= 'z')
+        if (!(c >= 'A' && c <= 'Z') && !ascii_digit(c) && c != '_')
             return false;
         out[i] = c == '_' ? dash : ascii_lower(c);
     }

@@ -11,6 +11,8 @@
 #include <jwt.h>
 #include <stdlib.h>
 
+#include "presignd/json_guard.h"
+
 /* clang-format off */
 static const struct {
     unsigned alg;
@@ -71,8 +73,11 @@ static bool put_claims(json_t *payload, const struct mint_ask *ask, struct buf *
 {
     for (size_t i = 0; i < ask->n_claims; i++) {
         const struct mint_claim *c = &ask->claims[i];
-        json_t *value = json_loadb(c->json.ptr ? c->json.ptr : "", c->json.len,
-                                   JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
+        json_error_t error;
+        json_t *value = NULL;
+        if (json_guard_load(c->json, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &value, &error) ==
+            ST_NO_MEMORY)
+            return false;
         if (put(payload, c->name, value))
             continue;
         buf_lit(why, "claim ");

@@ -7,10 +7,10 @@
  * metadata"); container endpoints send no Code. Whatever else stands in it is skipped: AWS adds
  * members. The secret strings are wiped before the document is freed.
  */
-#include <jansson.h>
 
 #include "presignd/cred_source.h"
 #include "presignd/date.h"
+#include "presignd/json_guard.h"
 
 enum { SHOWN_MAX = 128 };
 
@@ -108,13 +108,16 @@ enum status cred_json_read(struct str text, const char *source, int64_t now_s, s
                            struct buf *why)
 {
     json_error_t error;
-    json_t *doc = json_loadb(text.ptr ? text.ptr : "", text.len, JSON_REJECT_DUPLICATES, &error);
-    if (!doc) {
+    json_t *doc = NULL;
+    const enum status parsed = json_guard_load(text, JSON_REJECT_DUPLICATES, &doc, &error);
+    if (parsed == ST_NO_MEMORY)
+        return ST_NO_MEMORY;
+    if (parsed != ST_OK) {
         /* The error's text quotes the input, which may hold a secret: only the place is told. */
         buf_lit(why, "answered with something that is no JSON (at byte ");
         buf_int(why, error.position);
         buf_lit(why, ")");
-        return json_error_code(&error) == json_error_out_of_memory ? ST_NO_MEMORY : ST_INVALID;
+        return ST_INVALID;
     }
     const enum status st = read_doc(doc, source, now_s, out, why);
     wipe_member(doc, "SecretAccessKey");

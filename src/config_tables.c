@@ -144,7 +144,7 @@ TABLE(ledger, struct raw_ledger);
 
 #define OF raw_limits
 static const struct jr_field limits_fields[] = {
-    { .name = "body_bytes",       .type = JR_INT, AT(body_bytes), .min = 1024, .max = 16 * MB },
+    { .name = "body_bytes",       .type = JR_INT, AT(body_bytes), .min = 1024, .max = MB },
     { .name = "header_bytes",     .type = JR_INT, AT(header_bytes), .min = 1024, .max = 65536 },
     { .name = "connections",      .type = JR_INT, AT(connections), .min = 1, .max = 1000000 },
     { .name = "header_timeout_s", .type = JR_INT, AT(header_timeout_s), .min = 1, .max = 3600 },

@@ -340,6 +340,7 @@ BAD = {
     "discovery of a name": (public(discovery=True, issuer="login"), "discovery"),
     "two words of scope": (issuer(scope="a b"), "scope"),
     "leeway": (issuer(leeway_s=301), "leeway_s"),
+    "body beyond a request's memory": ({"limits": {"body_bytes": 1048577}}, "limits.body_bytes"),
     "provider": ({"credentials": {"provider": "static"}}, "credentials.provider"),
     "provider file": ({"credentials": {"provider": "file"}}, "credentials.provider"),
     "provider web identity": ({"credentials": {"provider": "web_identity"}},

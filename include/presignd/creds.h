@@ -28,7 +28,10 @@ enum { CREDS_TEXT_MAX = 8192 }; /* AWS promises no maximum for session tokens; 4
 /* What a key or token may be: not empty, up to CREDS_TEXT_MAX, printable ASCII without blanks. */
 bool creds_text_ok(struct str text);
 
-/* One reference; texts are copied. NULL without memory or when a text is not creds_text_ok (the
+/* The same for an access key id, which stands between slashes in a scope: [A-Za-z0-9._-] only. */
+bool creds_key_id_ok(struct str id);
+
+/* One reference; texts are copied. NULL without memory or when a text is not ok (the
  * session token may be empty). */
 struct creds *creds_new(struct str access_key_id, struct str secret_key, struct str session_token,
                         int64_t expires_at_s, int64_t obtained_at_s, const char *source);

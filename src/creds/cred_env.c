@@ -65,6 +65,11 @@ static bool check_texts(const struct cred_env *env, struct buf *why)
         { "AWS_SESSION_TOKEN", env->session_token },
     };
     const bool any = texts[0].value.len || texts[1].value.len || texts[2].value.len;
+    if (texts[0].value.len && !creds_key_id_ok(texts[0].value)) {
+        buf_lit(why,
+                "AWS_ACCESS_KEY_ID is too long or holds other than letters, digits, '.', '-', '_'");
+        return false;
+    }
     for (size_t i = 0; any && i < ARRAY_LEN(texts); i++) {
         const bool optional = i == 2;
         if (creds_text_ok(texts[i].value) || (optional && !texts[i].value.len))

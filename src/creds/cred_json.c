@@ -59,7 +59,7 @@ static enum status check_texts(const json_t *doc, struct buf *why)
                                            "Expiration" };
     for (size_t i = 0; i < ARRAY_LEN(members); i++) {
         const struct str text = text_of(doc, members[i]);
-        if (creds_text_ok(text))
+        if (i == 0 ? creds_key_id_ok(text) : creds_text_ok(text))
             continue;
         buf_lit(why, "answered with ");
         buf_str(why, text.len ? STR("an unusable ") : STR("no "));

@@ -14,6 +14,14 @@ bool creds_text_ok(struct str text)
            str_find(text, ' ', 0) == text.len;
 }
 
+bool creds_key_id_ok(struct str id)
+{
+    for (size_t i = 0; i < id.len; i++)
+        if (!ascii_alnum(id.ptr[i]) && id.ptr[i] != '-' && id.ptr[i] != '_' && id.ptr[i] != '.')
+            return false;
+    return creds_text_ok(id);
+}
+
 /* Copies `from` to *at, moves *at behind it, and gives the copy. */
 static struct str put(char **at, struct str from)
 {
@@ -27,7 +35,7 @@ static struct str put(char **at, struct str from)
 struct creds *creds_new(struct str access_key_id, struct str secret_key, struct str session_token,
                         int64_t expires_at_s, int64_t obtained_at_s, const char *source)
 {
-    if (!creds_text_ok(access_key_id) || !creds_text_ok(secret_key) ||
+    if (!creds_key_id_ok(access_key_id) || !creds_text_ok(secret_key) ||
         (session_token.len && !creds_text_ok(session_token)))
         return NULL;
 

@@ -16,6 +16,7 @@ static const struct {
     { "no access key",     STR_INIT(""),     STR_INIT("s"), STR_INIT(""),  STR_INIT(""), NEXT_CALL, "AWS_ACCESS_KEY_ID is not set" },
     { "token alone",       STR_INIT(""),     STR_INIT(""),  STR_INIT("t"), STR_INIT(""), NEXT_CALL, "AWS_ACCESS_KEY_ID is not set" },
     { "blank at the end",  STR_INIT("AKIA "), STR_INIT("s"), STR_INIT(""), STR_INIT(""), NEXT_CALL, "AWS_ACCESS_KEY_ID is too long or holds" },
+    { "slash in the id",   STR_INIT("AK/ID"), STR_INIT("s"), STR_INIT(""), STR_INIT(""), NEXT_CALL, "AWS_ACCESS_KEY_ID is too long or holds other" },
     { "line feed",         STR_INIT("AKIA"), STR_INIT("s\n"), STR_INIT(""), STR_INIT(""), NEXT_CALL, "AWS_SECRET_ACCESS_KEY is too long or holds" },
     { "line feed in token", STR_INIT("AKIA"), STR_INIT("s"), STR_INIT("t\n"), STR_INIT(""), NEXT_CALL, "AWS_SESSION_TOKEN is too long or holds" },
     { "end is no time",    STR_INIT("ASIA"), STR_INIT("s"), STR_INIT("t"), STR_INIT("soon"), NEXT_CALL, "AWS_CREDENTIAL_EXPIRATION" },

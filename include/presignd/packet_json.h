@@ -14,6 +14,9 @@
  */
 MUST_CHECK enum status packet_sign(struct grant_call *g, size_t i);
 
+/* What the policy of a POST grant is made of; its texts are the decision's. */
+struct post_ask packet_post_ask(const struct grant_call *g, const struct grant *it);
+
 /* "url" + "fields", or "url" + "headers", of what was just signed. */
 void packet_write(struct jw *j, struct grant_call *g, size_t i);
 void packet_write_fields(struct jw *j, struct grant_call *g);

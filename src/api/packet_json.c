@@ -7,12 +7,10 @@
 
 /* ---- signing ------------------------------------------------------------------------------------ */
 
-static enum status sign_post(struct grant_call *g, const struct grant *it,
-                             const struct sign_creds *c, const struct signing_key *k)
+struct post_ask packet_post_ask(const struct grant_call *g, const struct grant *it)
 {
-    struct worker *w = worker_of(&g->r);
     const struct decision *d = &it->decision;
-    const struct post_ask ask = {
+    return (struct post_ask){
         .bucket = d->bucket->where.bucket,
         .key = d->key,
         .fields = d->fields,
@@ -23,7 +21,14 @@ static enum status sign_post(struct grant_call *g, const struct grant *it,
         .expires_at_s = it->expires_at_s,
         .shared_slot = (size_t)(d->profile - g->world->settings.rules->profiles),
     };
-    endpoint_base_url(&w->url, &d->bucket->public_place);
+}
+
+static enum status sign_post(struct grant_call *g, const struct grant *it,
+                             const struct sign_creds *c, const struct signing_key *k)
+{
+    struct worker *w = worker_of(&g->r);
+    const struct post_ask ask = packet_post_ask(g, it);
+    endpoint_base_url(&w->url, &it->decision.bucket->public_place);
     TRY(buf_check(&w->url));
     return w->kept ? post_packet_sign_kept(&w->packet, &ask, c, k, g->r.now_s, w->kept)
                    : post_packet_sign(&w->packet, &ask, c, k, g->r.now_s);

@@ -253,7 +253,8 @@ static enum step write_uploads(struct request *r)
 
 /* ---- dry run ------------------------------------------------------------------------------------ */
 
-static enum status write_conditions(struct jw *j, const struct grant *it)
+static enum status write_conditions(struct jw *j, const struct grant_call *g,
+                                    const struct grant *it)
 {
     const struct decision *d = &it->decision;
     if (!d->post) {
@@ -266,16 +267,7 @@ static enum status write_conditions(struct jw *j, const struct grant *it)
         jw_close(j);
         return ST_OK;
     }
-    const struct post_ask ask = {
-        .bucket = d->bucket->where.bucket,
-        .key = d->key,
-        .fields = d->fields,
-        .n_fields = d->n_fields,
-        .n_shared = d->n_shared,
-        .min_bytes = d->min_bytes,
-        .max_bytes = d->max_bytes,
-        .expires_at_s = it->expires_at_s,
-    };
+    const struct post_ask ask = packet_post_ask(g, it);
     AUTO(buf) text = BUF_INIT(POST_FORM_BYTES_MAX);
     TRY(post_conditions(&text, &ask));
     jw_raw(j, "conditions", buf_view(&text));
@@ -295,7 +287,7 @@ static enum status write_dry(struct jw *j, struct grant_call *g, size_t i)
     jw_str(j, "key_template", d->profile->key.text);
     jw_int(j, "expires_in", it->expires_in_s);
     jw_str(j, "expires_limited_by", expiry_limit_words[it->limited_by]);
-    TRY(write_conditions(j, it));
+    TRY(write_conditions(j, g, it));
     jw_open_key(j, "quota", '[');
     jw_close(j);
     jw_close(j);

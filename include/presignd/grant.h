@@ -8,6 +8,8 @@
 #include "presignd/decide.h"
 #include "presignd/worker.h"
 
+enum { GRANT_RETRY_AFTER_S = 5 }; /* told where keys or credentials are awaited */
+
 struct grant { /* one file */
     struct decision decision;
     int64_t expires_at_s, expires_in_s;

@@ -67,7 +67,7 @@ static enum step no_keys(struct grant_call *g)
 {
     fault_set(&g->r.fault, ST_KEYS_UNAVAILABLE,
               STR("The keys of the token's issuer cannot be had at the moment."));
-    g->r.fault.retry_after_s = 5;
+    g->r.fault.retry_after_s = GRANT_RETRY_AFTER_S;
     return request_refuse(&g->r, ST_KEYS_UNAVAILABLE);
 }
 

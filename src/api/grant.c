@@ -6,7 +6,7 @@
  */
 #include "presignd/grant.h"
 
-enum { CREDS_PATIENCE_MS = 5000, RETRY_AFTER_S = 5 };
+enum { CREDS_PATIENCE_MS = 5000 };
 
 struct grant_call *grant_call_of(struct request *r)
 {
@@ -120,7 +120,7 @@ static enum step refuse_creds(struct grant_call *g, enum status st)
               st == ST_CREDENTIALS_EXPIRING
                   ? STR("The signing credentials end too soon for this packet.")
                   : STR("There are no signing credentials at the moment."));
-    g->r.fault.retry_after_s = RETRY_AFTER_S;
+    g->r.fault.retry_after_s = GRANT_RETRY_AFTER_S;
     return request_refuse(&g->r, st);
 }
 

@@ -90,6 +90,8 @@ def test_upload_md5(api):
         assert a["headers"]["content-md5"] == MD5
     for wrong in ("", "x" * 32, MD5[:-4], hexed[:-2], SHA256):
         check_problem(api.ask(body | {"filemd5": wrong}, path="/upload"), 422, "checksum_invalid")
+        check_problem(api.ask(body | {"filemd5": wrong, "profile": "nobody"}, path="/upload"), 403,
+                      "profile_not_allowed")  # the first fault wins
 
 
 BAD_DIALECT = {

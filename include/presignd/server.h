@@ -76,9 +76,6 @@ void server_drain(struct server *s);
  * on, connections without one are closed. */
 void server_quiesce(struct server *s);
 
-/* True when nothing is open any more. */
-bool server_idle(const struct server *s);
-
 /* Ends all connections, resumes what waits, stops. NULL daemon is fine. */
 void server_stop(struct server *s);
 

@@ -497,11 +497,6 @@ void server_quiesce(struct server *s)
     s->draining = s->quiesced = s->ready = true;
 }
 
-bool server_idle(const struct server *s)
-{
-    return s->open_connections == 0;
-}
-
 /* Nothing may be suspended when the library stops; steps that are woken now cannot wait again. */
 static void wake_all(struct server *s)
 {

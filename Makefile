@@ -24,7 +24,7 @@ SRCS := \
     \
     src/sign/endpoint.c src/sign/sigv4.c src/sign/post_packet.c src/sign/url_packet.c \
     \
-    src/net/address.c src/net/file_want.c src/net/fetch.c \
+    src/net/address.c src/net/file_want.c src/net/fetch.c src/net/resp_link.c \
     \
     src/creds/creds.c src/creds/cred_source.c src/creds/cred_json.c src/creds/cred_env.c \
     src/creds/cred_container.c src/creds/cred_imds.c src/creds/cred_auto.c src/creds/cred_store.c \
@@ -36,7 +36,9 @@ SRCS := \
     src/rules/content_type.c src/rules/filename.c src/rules/template.c \
     src/rules/profile_texts.c src/rules/profile.c src/rules/decide.c \
     \
-    src/ledger/ledger.c src/ledger/ledger_none.c \
+    src/ledger/limits.c src/ledger/upload.c src/ledger/ledger.c src/ledger/ledger_none.c \
+    src/ledger/ledger_sqlite.c src/ledger/ledger_redis.c src/ledger/object_look.c \
+    src/ledger/sweeper.c \
     \
     src/http/gate.c src/http/cors.c src/http/problem.c src/http/route.c src/http/request.c \
     src/http/answer.c src/http/exposition.c src/http/access_log.c src/http/server.c \
@@ -53,7 +55,7 @@ SRCS := \
     src/main.c
 
 FLOORS := base crypto sign net creds auth rules ledger http api app
-LIBS := libmicrohttpd jansson libjwt uuid libcurl openssl libutf8proc
+LIBS := libmicrohttpd jansson libjwt uuid libcurl openssl libutf8proc sqlite3 hiredis
 
 # ---- variant and flags ---------------------------------------------------------------------------
 

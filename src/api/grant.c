@@ -157,22 +157,28 @@ static enum status list_files(struct grant_call *g)
         const struct decision *d = &g->grants[i].decision;
         files[i] = (struct ledger_file){
             .id = { d->ids.id, UUID_TEXT },
-            .bucket = d->bucket->where.bucket,
+            .uuid = { d->ids.uuid, UUID_TEXT },
+            .profile = d->profile->name,
+            .bucket = d->bucket->name,
+            .bucket_name = d->bucket->where.bucket,
             .key = d->key,
             .content_type = d->type.whole,
             .content_length = d->has_length ? d->content_length : -1,
             .reserve_bytes = d->reserve_bytes,
             .expires_at_s = g->grants[i].expires_at_s,
             .post = d->post,
+            .exact = d->has_length && (d->post || d->length_signed),
         };
     }
     g->op = (struct ledger_op){
         .done = reservation_done,
+        .verb = LEDGER_RESERVE,
         .user_hash = str_from(g->who->user_hash),
         .plan = g->grants[0].decision.plan,
         .files = files,
         .n_files = g->n,
-        .now_s = g->r.now_s,
+        .now_us = g->r.wall_us,
+        .arena = &g->r.arena,
     };
     return ST_OK;
 }
@@ -193,7 +199,7 @@ enum step grant_reserve(struct request *r)
     if (!g->op.done) {
         if (list_files(g) != ST_OK)
             return request_refuse(r, ST_OVERLOADED);
-        g->reserving = ledger_reserve(worker_of(r)->ledger, &g->op) == LEDGER_PENDING;
+        g->reserving = ledger_ask(worker_of(r)->ledger, &g->op) == LEDGER_PENDING;
         g->reserved = !g->reserving && g->op.status == ST_OK;
     }
     if (g->reserving) /* still, also when the server woke us because it stops */

@@ -3,14 +3,24 @@
  */
 #include "presignd/ledger.h"
 
-enum ledger_progress ledger_reserve(struct ledger *l, struct ledger_op *op)
+enum ledger_progress ledger_ask(struct ledger *l, struct ledger_op *op)
 {
-    return l->kind->reserve(l, op);
+    return l->kind->ask(l, op);
 }
 
-void ledger_release(struct ledger *l, const struct ledger_op *op)
+void ledger_release(struct ledger *l, struct ledger_op *op)
 {
     l->kind->release(l, op);
+}
+
+void ledger_handed(struct ledger *l, const struct ledger_op *op)
+{
+    l->kind->handed(l, op);
+}
+
+void ledger_cancel(struct ledger *l, struct ledger_op *op)
+{
+    l->kind->cancel(l, op);
 }
 
 bool ledger_ready(struct ledger *l, struct str *why)

@@ -8,15 +8,22 @@
 
 #include <stdlib.h>
 
-static enum ledger_progress none_reserve(struct ledger *l, struct ledger_op *op)
+static enum ledger_progress none_ask(struct ledger *l, struct ledger_op *op)
 {
     (void)l;
     assert(!op->plan || op->plan->n_limits == 0);
-    op->status = ST_OK;
+    const bool granted = op->verb == LEDGER_RESERVE || op->verb == LEDGER_PEEK;
+    op->status = granted ? ST_OK : ST_NOT_FOUND;
     return LEDGER_DONE;
 }
 
-static void none_release(struct ledger *l, const struct ledger_op *op)
+static void none_release(struct ledger *l, struct ledger_op *op)
+{
+    (void)l;
+    (void)op;
+}
+
+static void none_handed(struct ledger *l, const struct ledger_op *op)
 {
     (void)l;
     (void)op;
@@ -37,8 +44,10 @@ static void none_free(struct ledger *l)
 static const struct ledger_kind none = {
     .name = "none",
     .remembers = false,
-    .reserve = none_reserve,
+    .ask = none_ask,
     .release = none_release,
+    .handed = none_handed,
+    .cancel = none_release,
     .ready = none_ready,
     .free = none_free,
 };

@@ -29,7 +29,7 @@ static void test_none(void **state)
                                 .files = &file,
                                 .n_files = 1,
                                 .status = ST_INTERNAL };
-        assert_int_equal(ledger_reserve(l, &op), LEDGER_DONE);
+        assert_int_equal(ledger_ask(l, &op), LEDGER_DONE);
         assert_int_equal(op.status, ST_OK);
         ledger_release(l, &op);
         assert_int_equal(op.status, ST_OK);
@@ -80,7 +80,7 @@ static void test_dispatch(void **state)
     struct noting n = { .ledger = { &kind } };
     struct ledger_op op = { .status = ST_OK };
     struct str why;
-    assert_int_equal(ledger_reserve(&n.ledger, &op), LEDGER_PENDING);
+    assert_int_equal(ledger_ask(&n.ledger, &op), LEDGER_PENDING);
     assert_int_equal(op.status, ST_QUOTA_EXCEEDED);
     ledger_release(&n.ledger, &op);
     assert_false(ledger_ready(&n.ledger, &why));

@@ -1,0 +1,91 @@
+/*
+ * resp_link - one bounded Redis command (RESP): one connection of a loop to Redis or
+ * Valkey (hiredis async), kept up without ever blocking the loop.
+ *
+ * Names are resolved on a helper thread, anew at each reconnect (full jitter, 50 ms to 5 s). Each
+ * command has our deadline; one that passes it is answered RESP_TIMEOUT at once, and its late
+ * reply is dropped. After BREAKER_FAILURES in a row the breaker opens: commands fail at once until a
+ * probe (PING) got through. Source: Redis protocol and command pages (redis.io/docs), hiredis 0.14
+ * and 1.x headers.
+ */
+#ifndef PRESIGND_RESP_LINK_H
+#define PRESIGND_RESP_LINK_H
+
+#include "presignd/buf.h"
+#include "presignd/loop.h"
+#include "presignd/secret.h"
+
+struct resp_config { /* texts are borrowed: they outlive the link */
+    struct str host;
+    uint16_t port;
+    int database;
+    bool tls; /* ST_INVALID at resp_link_new where hiredis was built without */
+    struct str username;
+    const struct secret *password; /* NULL: none */
+    int64_t timeout_ms;            /* of one command */
+};
+
+enum resp_kind {
+    RESP_OK,      /* a reply that is no error: rows[] has it, flattened one level */
+    RESP_ERROR,   /* an error reply, text has it ("NOSCRIPT ...", "READONLY ...") */
+    RESP_TIMEOUT, /* sent, no reply in time: it may have happened or may yet happen */
+    RESP_UNSENT,  /* not connected, breaker open, or too many waiting: it did not happen */
+    RESP_LOST,    /* sent, then the connection broke: it may have happened */
+    RESP_GARBAGE, /* no reply that can be understood: the connection was closed */
+};
+
+enum { RESP_ROWS_MAX = 2048, RESP_WAITING_MAX = 8192 };
+
+struct resp_row { /* one element: integer, text or nothing */
+    bool null, is_int;
+    int64_t num;
+    struct str text;
+};
+
+struct resp_reply { /* valid during the callback only */
+    enum resp_kind kind;
+    struct str text;
+    const struct resp_row *rows;
+    size_t n_rows;
+};
+
+struct resp_link;
+
+struct resp_command {
+    void (*done)(struct resp_command *c, const struct resp_reply *r); /* may ask again */
+    void *slot; /* the link's; NULL: not under way */
+};
+
+/* A Lua script: sent as EVALSHA, as EVAL after NOSCRIPT. */
+struct resp_script {
+    struct str text;
+    char sha1[41]; /* filled by resp_script_prepare */
+};
+void resp_script_prepare(struct resp_script *s);
+
+/* What the owner hears: after each connect (hello done: AUTH, SELECT, the checks), after each loss. */
+struct resp_listener {
+    void (*changed)(struct resp_listener *h, bool up, struct str why);
+};
+
+/* Connects in the background. ST_INVALID with why (TLS wanted, not built in), ST_NO_MEMORY. */
+MUST_CHECK enum status resp_link_new(struct resp_link **out, struct loop *l,
+                                     const struct resp_config *c, struct resp_listener *h,
+                                     struct buf *why);
+void resp_link_free(struct resp_link *k); /* commands under way: done is not called */
+
+/* True while commands are sent; the reason otherwise (or a warning, such as an evicting server). */
+bool resp_link_up(const struct resp_link *k, struct str *why);
+
+/*
+ * Starts; texts are copied into the output buffer. done comes later from the loop, never from inside
+ * this call, within timeout_ms. Commands of one link reach the server in order. `s` NULL: argv is a
+ * whole command; else KEYS and ARGV of the script: n_keys of argv, then arguments.
+ */
+void resp_link_send(struct resp_link *k, struct resp_command *c, const struct resp_script *s,
+                    size_t n_keys, const struct str *argv, size_t argc);
+
+/* Nobody wants the answer; the command itself may still happen. Fine when not under way. */
+void resp_link_forget(struct resp_link *k, struct resp_command *c);
+
+#endif

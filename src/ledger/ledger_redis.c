@@ -1,0 +1,4 @@
+/*
+ * ledger_redis - questions of a loop as scripts of Redis.
+ */
+#include "presignd/ledger_redis.h"

@@ -1,0 +1,4 @@
+/*
+ * limits - the sums of plans, without clock or store.
+ */
+#include "presignd/limits.h"

@@ -1,0 +1,4 @@
+/*
+ * object_look - one HEAD.
+ */
+#include "presignd/object_look.h"

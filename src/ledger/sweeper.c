@@ -1,0 +1,4 @@
+/*
+ * sweeper - settles what is due, a few at a time.
+ */
+#include "presignd/sweeper.h"

@@ -381,7 +381,7 @@ static void take_plans(struct making *m)
     }
     c->rules.plans = list;
     c->rules.n_plans = list ? n : 0;
-    c->ledger = (enum ledger_backend)m->raw.ledger.backend;
+    c->ledger.backend = (enum ledger_backend)m->raw.ledger.backend;
     if (!c->rules.default_plan && (n > 0 || m->raw.default_plan.len))
         COMPLAIN(m, "default_plan", STR(""), "", "must name one of the plans");
 }
@@ -568,7 +568,7 @@ void config_needs_restart(struct buf *out, const struct config *was, const struc
         { STR("listen"), !str_equal(was->listen, now->listen) },
         { STR("admin_listen"), !str_equal(was->admin_listen, now->admin_listen) },
         { STR("threads"), was->threads != now->threads },
-        { STR("ledger"), was->ledger != now->ledger },
+        { STR("ledger"), was->ledger.backend != now->ledger.backend },
         /* what the listener was made with */
         { STR("limits.header_bytes"), was->server.header_bytes != now->server.header_bytes },
         { STR("limits.connections"), was->server.connections != now->server.connections },

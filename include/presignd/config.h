@@ -10,11 +10,20 @@
 
 #include "presignd/claims.h"
 #include "presignd/cred_source.h"
+#include "presignd/ledger_redis.h"
 #include "presignd/log.h"
 #include "presignd/profile.h"
 #include "presignd/server.h"
 
 enum ledger_backend { LEDGER_NONE, LEDGER_SQLITE, LEDGER_REDIS };
+
+struct ledger_config {
+    enum ledger_backend backend; /* LEDGER_NONE only where no plan has limits */
+    struct str path;             /* LEDGER_SQLITE */
+    /* LEDGER_REDIS; server.password is NULL: whoever opens the ledger reads password_file */
+    struct ledger_redis_config redis;
+    struct str password_file; /* "" = none */
+};
 
 struct config {
     atomic_int refs;
@@ -28,7 +37,7 @@ struct config {
     int64_t creds_min_ttl_s;
     struct cred_env env;
     struct rules rules;
-    enum ledger_backend ledger;
+    struct ledger_config ledger;
     int64_t drain_delay_ms, drain_timeout_ms;
     enum log_level log_level;
     bool ui;
@@ -45,6 +54,7 @@ struct config_ask {
     const char *path; /* --config, or NULL: $PRESIGND_CONFIG, /etc/presignd/presignd.json */
     bool dev;         /* --dev: starts from the built-in development configuration */
     const char *dev_secret_file; /* --dev: where the throw-away HMAC secret was written */
+    const char *dev_ledger_path; /* --dev: where the throw-away ledger lies */
     char **environment;          /* environ */
 };
 

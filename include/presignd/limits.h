@@ -15,6 +15,11 @@
 #include "presignd/fault.h"
 #include "presignd/profile.h"
 
+enum { LIMITS_HAIR_S = 10 /* how far clocks of two requests may cross at a window's edge */ };
+
+/* 2^53 - 1: nothing counted or configured is more. */
+#define LIMITS_NUMBER_MAX INT64_C(9007199254740991)
+
 /* What one limit has counted for one user. A tally of another kind than the limit counts as empty. */
 struct tally {
     struct str name; /* the limit's */
@@ -53,12 +58,13 @@ struct limit_state {
 int64_t limit_window_start(const struct limit *l, int64_t now_s);
 int64_t limit_window_end(const struct limit *l, int64_t start_s);
 
-/* GCRA's step: window / max in microseconds, rounded up. */
+/* GCRA's step: window / max in microseconds, rounded up. A burst's worth, burst * step, is cut to
+ * 2^52 us; a rate with max 0 admits nothing (403). */
 int64_t limit_step_us(const struct limit *l);
 
 /*
- * Brings a tally to `now`: another kind or another window empties it (a window that has just begun
- * for another loop stays: clocks of two requests may cross by a hair); a tat_us further ahead than a
+ * Brings a tally to `now`: another kind or another window empties it (one that begins within
+ * LIMITS_HAIR_S stays: clocks of two requests may cross by a hair); a tat_us further ahead than a
  * full burst (the limit was changed, the clock was set back) is cut to one.
  */
 void tally_roll(struct tally *t, const struct limit *l, int64_t now_us);
@@ -74,7 +80,8 @@ enum status limits_check(const struct plan *p, const struct tally *tallies,
 void limits_take(const struct plan *p, struct tally *tallies, const struct limits_ask *ask);
 
 /* A reservation of `amount` made in the window start_s ends: `used` of it is used (0: all given
- * back). A tally whose window is another one is left alone. Never below zero. */
+ * back; negative takes back what was settled before). A tally whose window is another one is left
+ * alone. Never below zero, never above LIMITS_NUMBER_MAX. */
 void tally_settle(struct tally *t, int64_t start_s, int64_t amount, int64_t used);
 
 struct limit_state limits_state(const struct limit *l, const struct tally *rolled, int64_t now_us,

@@ -9,12 +9,14 @@
 #define PRESIGND_WORKER_H
 
 #include "presignd/cred_store.h"
+#include "presignd/fetch.h"
 #include "presignd/key_source.h"
 #include "presignd/ledger.h"
 #include "presignd/post_packet.h"
 #include "presignd/profile.h"
 #include "presignd/server.h"
 #include "presignd/sigv4.h"
+#include "presignd/sweeper.h"
 #include "presignd/token_cache.h"
 
 /* What the configuration says to this floor; the texts live in `owner`. */
@@ -51,6 +53,7 @@ struct fleet {
     size_t n_workers;
     struct cred_store *cred_store;
     struct key_source *key_source;
+    const struct sweep_counts *sweeps; /* NULL: nothing is swept here */
     atomic_bool draining;
 };
 
@@ -67,7 +70,8 @@ struct worker {
     struct post_packet packet; /* scratch: one packet at a time is made */
     struct post_kept *kept;    /* what the packets of each profile share */
     struct buf url;
-    struct ledger *ledger;
+    struct ledger *ledger;   /* never NULL after worker_init */
+    struct fetcher *fetcher; /* asked for by worker_fetcher */
     struct waiter *creds_waiters, *key_waiters;
     struct turn log_turn; /* what a turn logged is written at its end */
 };
@@ -77,7 +81,15 @@ struct worker *worker_of(const struct request *r);
 
 /* ST_OK, or ST_NO_MEMORY; the world is empty until worker_use_* were called. */
 MUST_CHECK enum status worker_init(struct worker *w, struct fleet *f);
-void worker_release(struct worker *w); /* servers stopped already */
+/* Servers stopped already, and threads of the ledger's engine joined. */
+void worker_release(struct worker *w);
+
+/* The ledger that its requests ask, instead of the one before (at first: `none`). Takes. Before the
+ * worker serves. */
+void worker_use_ledger(struct worker *w, struct ledger *l);
+
+/* The loop's, made when first asked for; the worker's own. NULL without memory. */
+struct fetcher *worker_fetcher(struct worker *w);
 
 /* Each makes the next world and wakes who waited for it; on the worker's loop (or before it runs).
  * References are taken. */

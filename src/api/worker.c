@@ -253,9 +253,10 @@ enum status worker_init(struct worker *w, struct fleet *f)
 
 void worker_release(struct worker *w)
 {
+    ledger_free(TAKE(w->ledger));
+    fetcher_free(TAKE(w->fetcher));
     if (w->loop)
         loop_free(TAKE(w->loop));
-    ledger_free(TAKE(w->ledger));
     token_cache_free(TAKE(w->tokens));
     signing_keys_release(&w->signing);
     post_packet_release(&w->packet);
@@ -263,6 +264,19 @@ void worker_release(struct worker *w)
     buf_wipe(&w->url);
     random_pool_release(&w->random);
     world_unref(TAKE(w->world));
+}
+
+void worker_use_ledger(struct worker *w, struct ledger *l)
+{
+    ledger_free(w->ledger);
+    w->ledger = l;
+}
+
+struct fetcher *worker_fetcher(struct worker *w)
+{
+    if (!w->fetcher)
+        w->fetcher = fetcher_new(w->loop);
+    return w->fetcher;
 }
 
 struct worker *worker_of(const struct request *r)

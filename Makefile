@@ -47,8 +47,8 @@ SRCS := \
     src/api/packet_json.c src/api/uploads.c src/api/presign.c src/api/probes.c \
     src/api/routes.c \
     \
-    src/config.c src/config_tables.c src/config_shape.c src/config_env.c src/config_document.c \
-    src/config_threads.c \
+    src/config.c src/config_plans.c src/config_tables.c src/config_shape.c src/config_env.c \
+    src/config_document.c src/config_threads.c \
     \
     src/cmd/common.c src/cmd/check.c src/cmd/token.c src/cmd/health.c src/cmd/version.c \
     src/cmd/dev.c src/cmd/reload.c src/cmd/serve.c \

@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-#include "presignd/config_raw.h"
+#include "presignd/config_make.h"
 #include "presignd/key_source.h"
 
 enum { ARENA_MAX = 64 << 20, WARNINGS_MAX = 65536, PORT_MAX = 65535, WORD_MAX = 128 };
@@ -31,19 +31,7 @@ void config_unref(struct config *c)
 
 /* ---- complaints --------------------------------------------------------------------------------- */
 
-/* One compilation: where it puts things and what it has to say. */
-struct making {
-    struct config *c;
-    const struct config_ask *ask;
-    struct raw_config raw;
-    struct buf *why;
-    struct buf warn;
-    bool bad;
-    bool no_memory;
-};
-
-/* "<section>.<name>.<member>: <sentence>"; empty parts are left out. */
-static void complain(struct making *m, struct str section, struct str name, struct str member,
+void making_complain(struct making *m, struct str section, struct str name, struct str member,
                      struct str sentence)
 {
     const struct str parts[] = { section, name, member };
@@ -62,11 +50,7 @@ static void complain(struct making *m, struct str section, struct str name, stru
     m->bad = true;
 }
 
-#define COMPLAIN(m, section, name, member, sentence) \
-    complain(m, STR(section), name, STR(member), STR(sentence))
-
-/* n elements of the configuration's own memory; NULL is remembered. */
-static void *rows(struct making *m, size_t n, size_t size)
+void *making_rows(struct making *m, size_t n, size_t size)
 {
     void *p = arena_array(&m->c->arena, n, size);
     if (!p)
@@ -99,15 +83,16 @@ static void check_address(struct making *m, struct str text, const char *member)
     const bool ok = cut_address(text, &host) && str_find(host, '/', 0) == host.len &&
                     (host.len == 0 || cidr_parse(host, &address) == ST_OK);
     if (!ok) {
-        complain(m, str_from(member), STR(""), STR(""),
-                 STR("must be an address and a port: 0.0.0.0:8080, [::]:8080 or :8080"));
+        making_complain(m, str_from(member), STR(""), STR(""),
+                        STR("must be an address and a port: 0.0.0.0:8080, [::]:8080 or :8080"));
         return;
     }
     const bool known = cidr_parse(STR("127.0.0.0/8"), &loopback[0]) == ST_OK &&
                        cidr_parse(STR("::1"), &loopback[1]) == ST_OK;
     assert(known);
     if (m->c->dev && (host.len == 0 || !cidr_has(loopback, 2, address.bytes)))
-        complain(m, str_from(member), STR(""), STR(""), STR("--dev listens on loopback only"));
+        making_complain(m, str_from(member), STR(""), STR(""),
+                        STR("--dev listens on loopback only"));
 }
 
 static void take_listeners(struct making *m)
@@ -147,8 +132,8 @@ static void take_cors(struct making *m)
     for (size_t i = 0; i < raw->origins.n; i++) {
         const struct str o = raw->origins.items[i];
         if (!cors_origin_pattern_ok(o))
-            complain(m, STR("cors.origins"), o, STR(""),
-                     STR("must be https://host[:port], https://*.host[:port] or \"*\""));
+            making_complain(m, STR("cors.origins"), o, STR(""),
+                            STR("must be https://host[:port], https://*.host[:port] or \"*\""));
         else if (str_equal(o, STR("*")) && (raw->credentials || cookie))
             COMPLAIN(m, "cors.origins", STR(""), "",
                      "\"*\" cannot go with cors.credentials or auth.cookie");
@@ -170,11 +155,11 @@ static void take_server(struct making *m)
     s->access_log = m->raw.log.access;
 
     const struct jr_strs *proxies = &m->raw.trusted_proxies;
-    struct cidr *list = rows(m, proxies->n, sizeof(*list));
+    struct cidr *list = making_rows(m, proxies->n, sizeof(*list));
     for (size_t i = 0; list && i < proxies->n; i++)
         if (cidr_parse(proxies->items[i], &list[i]) != ST_OK)
-            complain(m, STR("trusted_proxies"), proxies->items[i], STR(""),
-                     STR("must be an address or a network such as 10.0.0.0/8"));
+            making_complain(m, STR("trusted_proxies"), proxies->items[i], STR(""),
+                            STR("must be an address or a network such as 10.0.0.0/8"));
     s->trusted = list;
     s->n_trusted = list ? proxies->n : 0;
 }
@@ -185,8 +170,8 @@ static unsigned take_algorithms(struct making *m, const struct raw_issuer *raw)
     for (size_t i = 0; i < raw->algorithms.n; i++) {
         const unsigned one = jwa_from_name(raw->algorithms.items[i]);
         if (one == 0)
-            complain(m, STR("auth.issuers"), raw->issuer, STR("algorithms"),
-                     STR("known are HS/RS/PS/ES 256, 384, 512 and EdDSA"));
+            making_complain(m, STR("auth.issuers"), raw->issuer, STR("algorithms"),
+                            STR("known are HS/RS/PS/ES 256, 384, 512 and EdDSA"));
         set |= one;
     }
     if ((set & JWA_HS_ALL) && (set & ~(unsigned)JWA_HS_ALL))
@@ -220,7 +205,7 @@ static void take_issuers(struct making *m)
     struct config *c = m->c;
     const struct raw_issuer *raw = m->raw.auth.issuers.items;
     const size_t n = m->raw.auth.issuers.n;
-    c->issuers = rows(m, n, sizeof(*c->issuers));
+    c->issuers = making_rows(m, n, sizeof(*c->issuers));
     for (size_t i = 0; c->issuers && i < n; i++) {
         const unsigned algorithms = take_algorithms(m, &raw[i]);
         check_key_place(m, &raw[i], algorithms);
@@ -305,10 +290,11 @@ static bool name_ok(struct str name)
     return name.len > 0 && name.len <= 64;
 }
 
-static void check_name(struct making *m, struct str section, struct str name)
+void making_check_name(struct making *m, struct str section, struct str name)
 {
     if (!name_ok(name))
-        complain(m, section, name, STR(""), STR("names are [a-z][a-z0-9-]*, at most 64 bytes"));
+        making_complain(m, section, name, STR(""),
+                        STR("names are [a-z][a-z0-9-]*, at most 64 bytes"));
 }
 
 /* It stands between slashes in what is signed; AWS's own names are judged with the endpoint. */
@@ -325,10 +311,10 @@ static void take_buckets(struct making *m)
     struct config *c = m->c;
     const struct raw_bucket *raw = m->raw.buckets.items;
     const size_t n = m->raw.buckets.n;
-    struct bucket *list = rows(m, n, sizeof(*list));
+    struct bucket *list = making_rows(m, n, sizeof(*list));
     for (size_t i = 0; list && i < n; i++) {
         AUTO(buf) why = BUF_INIT(1024);
-        check_name(m, STR("buckets"), raw[i].name);
+        making_check_name(m, STR("buckets"), raw[i].name);
         list[i] = (struct bucket){ .name = raw[i].name,
                                    .where = { .bucket = raw[i].bucket,
                                               .region = raw[i].region,
@@ -345,45 +331,10 @@ static void take_buckets(struct making *m)
         else if (!region_ok(raw[i].region))
             COMPLAIN(m, "buckets", raw[i].name, "region", "is no region name");
         else if (bucket_prepare(&list[i], &c->arena, &why) != ST_OK)
-            complain(m, STR("buckets"), raw[i].name, STR(""), buf_view(&why));
+            making_complain(m, STR("buckets"), raw[i].name, STR(""), buf_view(&why));
     }
     c->rules.buckets = list;
     c->rules.n_buckets = list ? n : 0;
-}
-
-/* Limits would not hold without a ledger, so they are refused and never ignored. */
-static void take_plan(struct making *m, const struct raw_plan *raw, struct plan *out)
-{
-    check_name(m, STR("plans"), raw->name);
-    *out = (struct plan){ .name = raw->name, .unsettled_release = raw->unsettled == 1 };
-    if (!json_is_array(raw->limits))
-        COMPLAIN(m, "plans", raw->name, "limits", "must be a list");
-    else if (json_array_size(raw->limits) > 0)
-        COMPLAIN(m, "plans", raw->name, "limits",
-                 "this version keeps no ledger: limits would not hold, so they are refused");
-    if (!out->unsettled_release)
-        return;
-    buf_lit(&m->warn, "plans.");
-    buf_str(&m->warn, raw->name);
-    buf_lit(&m->warn, ".unsettled: release believes clients that do not say what they uploaded\n");
-}
-
-static void take_plans(struct making *m)
-{
-    struct config *c = m->c;
-    const struct raw_plan *raw = m->raw.plans.items;
-    const size_t n = m->raw.plans.n;
-    struct plan *list = rows(m, n, sizeof(*list));
-    for (size_t i = 0; list && i < n; i++) {
-        take_plan(m, &raw[i], &list[i]);
-        if (str_equal(list[i].name, m->raw.default_plan))
-            c->rules.default_plan = &list[i];
-    }
-    c->rules.plans = list;
-    c->rules.n_plans = list ? n : 0;
-    c->ledger.backend = (enum ledger_backend)m->raw.ledger.backend;
-    if (!c->rules.default_plan && (n > 0 || m->raw.default_plan.len))
-        COMPLAIN(m, "default_plan", STR(""), "", "must name one of the plans");
 }
 
 static int by_name(const void *a, const void *b)
@@ -403,19 +354,19 @@ static void take_profile(struct making *m, struct raw_profile *raw, struct profi
     pc->allow_plans = raw->allow.plans;
     pc->allow_scope = raw->allow.scope;
     pc->allow_claims = raw->allow.claims;
-    check_name(m, STR("profiles"), pc->name);
+    making_check_name(m, STR("profiles"), pc->name);
     const enum status st =
         profile_prepare(out, pc, &m->c->rules, &m->c->arena, &member, &why, &m->warn);
     if (st != ST_OK)
-        complain(m, STR("profiles"), pc->name, member,
-                 st == ST_NO_MEMORY ? STR("no memory") : buf_view(&why));
+        making_complain(m, STR("profiles"), pc->name, member,
+                        st == ST_NO_MEMORY ? STR("no memory") : buf_view(&why));
 }
 
 /* {"image/png": ["png"]} into rows; false when it has another shape. */
 static bool take_extensions(struct making *m, const struct raw_profile *raw, struct jr_list *out)
 {
     const size_t n = json_object_size(raw->extensions);
-    struct profile_extensions *table = rows(m, n, sizeof(*table));
+    struct profile_extensions *table = making_rows(m, n, sizeof(*table));
     if (raw->extensions && !json_is_object(raw->extensions))
         return false;
     const char *key;
@@ -423,7 +374,7 @@ static bool take_extensions(struct making *m, const struct raw_profile *raw, str
     size_t i = 0;
     json_object_foreach(raw->extensions, key, list)
     {
-        struct str *items = rows(m, json_array_size(list), sizeof(*items));
+        struct str *items = making_rows(m, json_array_size(list), sizeof(*items));
         if (!table || !items || !json_is_array(list))
             return false;
         for (size_t k = 0; k < json_array_size(list); k++) {
@@ -443,7 +394,7 @@ static void take_profiles(struct making *m)
     struct config *c = m->c;
     struct raw_profile *raw = m->raw.profiles.items;
     const size_t n = m->raw.profiles.n;
-    struct profile *list = rows(m, n, sizeof(*list));
+    struct profile *list = making_rows(m, n, sizeof(*list));
     c->rules.several_issuers = c->n_issuers > 1;
     /* sorted before they are compiled: a compiled profile points into itself */
     qsort(raw, n, sizeof(*raw), by_name);
@@ -483,7 +434,8 @@ static enum status compile(struct making *m)
     take_issuers(m);
     take_credentials(m);
     take_buckets(m);
-    take_plans(m);
+    config_take_plans(m);
+    config_take_ledger(m);
     take_profiles(m);
     take_rest(m);
     if (m->no_memory)
@@ -492,26 +444,13 @@ static enum status compile(struct making *m)
     return m->bad ? ST_INVALID : ST_OK;
 }
 
-/* Says that this version has no ledger, once, instead of calling its members unknown. */
-static enum status refuse_ledger(struct making *m)
-{
-    json_t *ledger = json_object_get(m->c->effective, "ledger");
-    const char *backend = json_string_value(json_object_get(ledger, "backend"));
-    if (!backend || (!str_equal(str_from(backend), STR("sqlite")) &&
-                     !str_equal(str_from(backend), STR("redis"))))
-        return ST_OK;
-    COMPLAIN(m, "ledger.backend", STR(""), "", "this version has \"none\" only");
-    json_object_clear(ledger);
-    return json_object_set_new(ledger, "backend", json_string("none")) == 0 ? ST_OK : ST_NO_MEMORY;
-}
-
 static enum status read_raw(struct making *m)
 {
     struct jr_error err = { .member = STR("") };
     const enum status st =
         jr_fill(m->c->effective, &raw_config_table, STR(""), &m->c->arena, &m->raw, &err);
     if (st == ST_INVALID_REQUEST)
-        complain(m, err.member, STR(""), STR(""), err.detail);
+        making_complain(m, err.member, STR(""), STR(""), err.detail);
     return st == ST_INVALID_REQUEST ? ST_INVALID : st;
 }
 
@@ -526,7 +465,6 @@ static enum status make(struct making *m)
 {
     const enum status st = config_document(m->ask, &m->c->arena, &m->c->effective, m->why);
     TRY(m->c->effective ? note(m, st) : st);
-    TRY(refuse_ledger(m));
     TRY(config_shape(m->c->effective, &m->c->arena, m->why));
     TRY(read_raw(m));
     return compile(m);
@@ -568,7 +506,8 @@ void config_needs_restart(struct buf *out, const struct config *was, const struc
         { STR("listen"), !str_equal(was->listen, now->listen) },
         { STR("admin_listen"), !str_equal(was->admin_listen, now->admin_listen) },
         { STR("threads"), was->threads != now->threads },
-        { STR("ledger"), was->ledger.backend != now->ledger.backend },
+        { STR("ledger"), !json_equal(json_object_get(was->effective, "ledger"),
+                                     json_object_get(now->effective, "ledger")) },
         /* what the listener was made with */
         { STR("limits.header_bytes"), was->server.header_bytes != now->server.header_bytes },
         { STR("limits.connections"), was->server.connections != now->server.connections },

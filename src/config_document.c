@@ -2,7 +2,7 @@
  * config_document - the configuration's document, completed: from a file (or built in, or from nowhere),
  * the environment laid over it, defaults put under it.
  */
-#include "presignd/config_raw.h"
+#include "presignd/config_make.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -53,12 +53,24 @@ static int fill_text(json_t *dst, const char *defaults)
     return rc;
 }
 
+/* Plans and what holds them go together: a file that says something of them says all. */
+static void drop_plans(json_t *src, json_t *dst)
+{
+    static const char *const names[] = { "plans", "default_plan", "ledger" };
+    bool said = false;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        said = said || json_object_get(dst, names[i]);
+    for (size_t i = 0; said && i < ARRAY_LEN(names); i++)
+        json_object_del(src, names[i]);
+}
+
 /* Only what is missing whole: nothing is mixed into what the file says, but for the drain's delay. */
 static int fill_sections(json_t *dst, const char *defaults)
 {
     json_t *src = parse_own(defaults);
     if (!src)
         return -1;
+    drop_plans(src, dst);
     int rc = json_is_object(dst) ? json_object_update_missing(dst, src) : 0;
     json_t *drain = json_object_get(dst, "drain");
     if (rc == 0 && json_is_object(drain))
@@ -126,6 +138,40 @@ static int fill_issuers(json_t *doc, const struct config_ask *ask)
     return 0;
 }
 
+/* A rate may take all of it at one instant, where its limit does not say. */
+static int fill_bursts(json_t *plans)
+{
+    const char *key;
+    json_t *plan, *limit;
+    size_t i;
+    json_object_foreach(plans, key, plan)
+    {
+        json_array_foreach(json_object_get(plan, "limits"), i, limit)
+        {
+            const char *kind = json_string_value(json_object_get(limit, "kind"));
+            json_t *max = json_object_get(limit, "max");
+            if (kind && strcmp(kind, "rate") == 0 && json_is_integer(max) &&
+                !json_object_get(limit, "burst") && json_object_set(limit, "burst", max) != 0)
+                return -1;
+        }
+    }
+    return 0;
+}
+
+/* A member of one backend is no member of another: only its own defaults are put under it. */
+static int fill_ledger(json_t *ledger, const struct config_ask *ask)
+{
+    const char *backend = json_string_value(json_object_get(ledger, "backend"));
+    if (backend && strcmp(backend, "redis") == 0)
+        return fill_text(ledger, raw_redis_defaults);
+    if (!backend || strcmp(backend, "sqlite") != 0)
+        return 0;
+    if (ask->dev && ask->dev_ledger_path && !json_object_get(ledger, "path") &&
+        json_object_set_new(ledger, "path", json_string(ask->dev_ledger_path)) != 0)
+        return -1;
+    return fill_text(ledger, raw_sqlite_defaults);
+}
+
 static struct str region_of(const struct config_ask *ask)
 {
     const struct str region = config_env_get(ask->environment, "AWS_REGION");
@@ -141,6 +187,8 @@ static enum status complete(json_t *doc, const struct config_ask *ask)
                     fill_each(json_object_get(doc, "buckets"), raw_bucket_defaults) == 0 &&
                     fill_each(json_object_get(doc, "profiles"), raw_profile_defaults) == 0 &&
                     fill_each(json_object_get(doc, "plans"), raw_plan_defaults) == 0 &&
+                    fill_bursts(json_object_get(doc, "plans")) == 0 &&
+                    fill_ledger(json_object_get(doc, "ledger"), ask) == 0 &&
                     fill_regions(json_object_get(doc, "buckets"), region_of(ask)) == 0 &&
                     fill_max_expires(json_object_get(doc, "profiles")) == 0;
     return ok ? ST_OK : ST_NO_MEMORY;

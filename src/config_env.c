@@ -5,7 +5,7 @@
  * Variables are applied in the order of their names, so that one which sets a whole object comes
  * before those that set its members, whatever order the process was given them in.
  */
-#include "presignd/config_raw.h"
+#include "presignd/config_make.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -7,7 +7,7 @@
  * Stricter than jr_fill() in one thing: null is no way to leave a member out, unless the member's
  * meaning is "none". Defaults would not be put under it.
  */
-#include "presignd/config_raw.h"
+#include "presignd/config_make.h"
 
 enum { PATH_LIMIT = 1024 };
 

@@ -9,6 +9,10 @@ static const char *const provider_words[] = { "auto",      "env",  "file", "web_
 static const char *const backend_words[] = { "none", "sqlite", "redis", NULL };
 static const char *const size_words[] = { "exact", "range", "any", NULL };
 static const char *const checksum_words[] = { "none", "optional", "required", NULL };
+static const char *const limit_words[] = { "rate", "count", "bytes", "open", NULL };
+static const char *const window_words[] = { "month", NULL };
+static const char *const on_rate_words[] = { "local", "deny", "allow", NULL };
+static const char *const on_quota_words[] = { "deny", "allow", NULL };
 static const char *const unsettled_words[] = { "keep", "release", NULL };
 static const char *const level_words[] = { "debug", "info", "warn", "error", NULL };
 
@@ -18,6 +22,9 @@ static const char *const level_words[] = { "debug", "info", "warn", "error", NUL
                                                   .struct_bytes = sizeof(type) }
 
 enum { MB = 1 << 20, DAY_S = 86400 };
+
+/* What a number of JSON, and of a Redis script, holds exactly. */
+#define EXACT_MAX ((INT64_C(1) << 53) - 1)
 
 /* clang-format off */
 #define AT(member) .offset = offsetof(struct OF, member)
@@ -127,17 +134,48 @@ static const struct jr_field profile_fields[] = {
 TABLE(profile, struct raw_profile);
 #undef OF
 
+#define OF raw_limit
+static const struct jr_field limit_fields[] = {
+    { .name = "name",     .type = JR_STR,  AT(name), .flags = JR_REQUIRED | JR_NOT_EMPTY },
+    { .name = "kind",     .type = JR_ENUM, AT(kind), .flags = JR_REQUIRED, .words = limit_words },
+    { .name = "max",      .type = JR_INT,  AT(max), .flags = JR_REQUIRED, .min = 1, .max = EXACT_MAX },
+    { .name = "window_s", .type = JR_INT,  AT(window_s), .min = 1, .max = 366 * DAY_S,
+      .given_offset = offsetof(struct raw_limit, window_s_given) },
+    { .name = "window",   .type = JR_ENUM, AT(window), .words = window_words,
+      .given_offset = offsetof(struct raw_limit, window_given) },
+    { .name = "burst",    .type = JR_INT,  AT(burst), .min = 1, .max = EXACT_MAX,
+      .given_offset = offsetof(struct raw_limit, burst_given) },
+};
+TABLE(limit, struct raw_limit);
+#undef OF
+
 #define OF raw_plan
 static const struct jr_field plan_fields[] = {
-    { .name = "limits",    .type = JR_ANY,  AT(limits) },
+    { .name = "limits",    .type = JR_LIST, AT(limits), .sub = &limit_table },
     { .name = "unsettled", .type = JR_ENUM, AT(unsettled), .words = unsettled_words },
 };
 TABLE(plan, struct raw_plan);
 #undef OF
 
+#define OF raw_on_failure
+static const struct jr_field on_failure_fields[] = {
+    { .name = "rate",  .type = JR_ENUM, AT(rate), .words = on_rate_words },
+    { .name = "quota", .type = JR_ENUM, AT(quota), .words = on_quota_words },
+};
+TABLE(on_failure, struct raw_on_failure);
+#undef OF
+
 #define OF raw_ledger
 static const struct jr_field ledger_fields[] = {
-    { .name = "backend", .type = JR_ENUM, AT(backend), .words = backend_words },
+    { .name = "backend",       .type = JR_ENUM,   AT(backend), .words = backend_words },
+    { .name = "path",          .type = JR_STR,    AT(path), .flags = JR_NOT_EMPTY },
+    { .name = "url",           .type = JR_STR,    AT(url), .flags = JR_NOT_EMPTY },
+    { .name = "username",      .type = JR_STR,    AT(username), .flags = JR_NOT_EMPTY },
+    { .name = "password_file", .type = JR_STR,    AT(password_file), .flags = JR_NOT_EMPTY },
+    { .name = "prefix",        .type = JR_STR,    AT(prefix) },
+    { .name = "timeout_ms",    .type = JR_INT,    AT(timeout_ms), .min = 1, .max = 5000 },
+    { .name = "replicas",      .type = JR_INT,    AT(replicas), .min = 1, .max = 10000 },
+    { .name = "on_failure",    .type = JR_OBJECT, AT(on_failure), .sub = &on_failure_table },
 };
 TABLE(ledger, struct raw_ledger);
 #undef OF
@@ -207,7 +245,7 @@ const char raw_defaults[] =
     "  \"auth\": { \"cookie\": null },"
     "  \"credentials\": { \"provider\": \"auto\", \"min_ttl_s\": 60 },"
     "  \"default_profile\": \"default\","
-    "  \"ledger\": { \"backend\": \"none\" },"
+    "  \"ledger\": { \"backend\": \"sqlite\" },"
     "  \"limits\": { \"body_bytes\": 65536, \"header_bytes\": 8192, \"connections\": 10000,"
     "                \"header_timeout_s\": 15, \"body_timeout_s\": 15, \"idle_timeout_s\": 75 },"
     "  \"trusted_proxies\": [],"
@@ -223,6 +261,12 @@ const char raw_bucket_defaults[] =
     "{ \"post\": true, \"dualstack\": false, \"fips\": false, \"accelerate\": false }";
 
 const char raw_plan_defaults[] = "{ \"limits\": [], \"unsettled\": \"keep\" }";
+
+const char raw_sqlite_defaults[] = "{ \"path\": \"/var/lib/presignd/ledger.db\" }";
+
+const char raw_redis_defaults[] =
+    "{ \"prefix\": \"presignd:\", \"timeout_ms\": 50, \"replicas\": 1,"
+    "  \"on_failure\": { \"rate\": \"local\", \"quota\": \"deny\" } }";
 
 const char raw_issuer_defaults[] =
     "{ \"user_claim\": \"sub\", \"plan_claim\": \"plan\", \"tenant_claim\": \"org\","
@@ -241,4 +285,12 @@ const char raw_dev[] =
     "                        \"application/octet-stream\"],"
     "      \"min_bytes\": 0, \"max_bytes\": 5368709120, \"size\": \"range\","
     "      \"fields\": { \"success_action_status\": \"201\" } } },"
+    "  \"default_plan\": \"dev\","
+    "  \"plans\": { \"dev\": { \"limits\": ["
+    "      { \"name\": \"requests\", \"kind\": \"rate\", \"max\": 6000, \"window_s\": 60 },"
+    "      { \"name\": \"uploads_a_day\", \"kind\": \"count\", \"max\": 100000, \"window_s\": "
+    "86400 },"
+    "      { \"name\": \"bytes_a_month\", \"kind\": \"bytes\", \"max\": 1099511627776,"
+    "        \"window\": \"month\" },"
+    "      { \"name\": \"open_uploads\", \"kind\": \"open\", \"max\": 1000 } ] } },"
     "  \"drain\": { \"delay_s\": 0 } }";

@@ -4,7 +4,7 @@
  * processor counts as a whole one. Every group up to the root may limit; in a container the root that
  * is seen is the container's own.
  */
-#include "presignd/config_raw.h"
+#include "presignd/config_make.h"
 
 #include <sched.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /*
  * config_raw - the configuration as it is written: one description (jr tables) that reads it, says
- * what the environment may set, and carries the defaults. Internal to the config module.
+ * what the environment may set, and carries the defaults. Internal to the config modules.
  */
 #ifndef PRESIGND_CONFIG_RAW_H
 #define PRESIGND_CONFIG_RAW_H
@@ -58,14 +58,29 @@ struct raw_profile {
     struct raw_allow allow;
 };
 
+struct raw_limit {
+    struct str name;
+    int kind; /* enum limit_kind */
+    int64_t max, window_s, burst;
+    int window; /* the only word is "month" */
+    bool window_s_given, window_given, burst_given;
+};
+
 struct raw_plan {
     struct str name;
-    json_t *limits;
+    struct jr_list limits; /* struct raw_limit */
     int unsettled;
+};
+
+struct raw_on_failure {
+    int rate, quota; /* enum ledger_on_rate, ledger_on_quota */
 };
 
 struct raw_ledger {
     int backend; /* enum ledger_backend */
+    struct str path, url, username, password_file, prefix;
+    int64_t timeout_ms, replicas;
+    struct raw_on_failure on_failure;
 };
 
 struct raw_limits {
@@ -100,40 +115,10 @@ struct raw_config {
 
 extern const struct jr_table raw_config_table;
 
-/* JSON texts: defaults of the whole, of one profile, bucket, plan, issuer; the --dev configuration. */
+/* JSON texts: defaults of the whole, of one profile, bucket, plan, issuer, of the two kinds of ledger;
+ * the --dev configuration. */
 extern const char raw_defaults[], raw_profile_defaults[], raw_bucket_defaults[];
-extern const char raw_plan_defaults[], raw_issuer_defaults[], raw_dev[];
-
-/*
- * Lays PRESIGND__ variables over the document, each where its name points to and in the type the
- * tables want; a member's own variable beats one that sets what it stands in. ST_INVALID: faults
- * are appended to why, a line each, and the rest is applied all the same. ST_NO_MEMORY.
- */
-MUST_CHECK enum status config_env_apply(json_t *doc, char **environment, struct buf *why);
-
-/*
- * The completed document: what `check` prints. *out is owned by the caller whenever it is not NULL.
- * ST_INVALID with why: with a document where only variables were at fault, so that more can be
- * said. ST_UNREACHABLE with why; ST_NO_MEMORY.
- */
-MUST_CHECK enum status config_document(const struct config_ask *ask, struct arena *a, json_t **out,
-                                       struct buf *why);
-
-/* Holds the document against raw_config_table. ST_INVALID: why has every fault, one a line. */
-MUST_CHECK enum status config_shape(json_t *doc, struct arena *a, struct buf *why);
-
-/* A name from outside, fit to stand in a line of complaint: controls and bad bytes become '?'. */
-void config_put_name(struct buf *out, struct str name);
-
-enum { CONFIG_THREADS_MAX = 64 };
-
-/* Processors that affinity and control groups allow, 1 to CONFIG_THREADS_MAX. */
-int config_processors(void);
-
-/* The control groups' part alone; the files are looked for under root ("" = the system's). */
-int64_t config_cgroup_processors(const char *root);
-
-/* The value of a variable, or the empty view. */
-struct str config_env_get(char **environment, const char *name);
+extern const char raw_plan_defaults[], raw_issuer_defaults[];
+extern const char raw_sqlite_defaults[], raw_redis_defaults[], raw_dev[];
 
 #endif

@@ -72,6 +72,7 @@ int cmd_check(int argc, char **argv)
         if (c == 'd') {
             r.ask.dev = true;
             r.ask.dev_secret_file = "(made by serve --dev)";
+            r.ask.dev_ledger_path = "(made by serve --dev)";
         }
     }
     if (optind < argc)

@@ -3,7 +3,8 @@
  * variables, one a line, the rest is the file.
  *
  * What must hold: a refusal says why, in whole lines; what is accepted has issuers, buckets,
- * profiles and a default among them, prints itself, and is accepted again as it was printed.
+ * profiles and a default among them, limits that a ledger holds and sums that stay exact, prints
+ * itself, and is accepted again as it was printed.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "presignd/config_raw.h"
+#include "presignd/config_make.h"
 
 enum { WHY_MAX = 1 << 20, TEXT_MAX = 16 << 20, LINES_MAX = 16, SPACE = 8192 };
 
@@ -48,11 +49,34 @@ static void must_explain(const struct buf *why)
     must(str_valid_utf8(buf_view(why)));
 }
 
+/* now + a whole burst and a step more stays below 2^53 microseconds for a century. */
+static void must_be_limit(const struct limit *l)
+{
+    must(l->name.len > 0 && l->name.len <= 64 && l->max >= 1 && l->max < INT64_C(1) << 53);
+    must(l->window_s >= WINDOW_MONTH && (l->kind != LIMIT_OPEN || l->window_s == WINDOW_FOREVER));
+    if (l->kind != LIMIT_RATE)
+        return;
+    must(l->window_s > 0 && l->burst >= 1 && l->max <= 10000 * l->window_s);
+    const double burst_s = (double)l->burst * (double)l->window_s / (double)l->max;
+    must((burst_s + (double)l->window_s) * 1e6 < 9007199254740991.0 / 2);
+}
+
+static void must_be_ledger(const struct ledger_config *l)
+{
+    const struct resp_config *server = &l->redis.server;
+    must(l->backend != LEDGER_SQLITE || l->path.len > 0);
+    if (l->backend != LEDGER_REDIS)
+        return;
+    must(server->host.len > 0 && server->port > 0 && server->timeout_ms > 0 && !server->password);
+    must(l->redis.prefix.len > 0 && l->redis.replicas >= 1);
+}
+
 static void must_be_whole(const struct config *c)
 {
     const struct rules *r = &c->rules;
     must(c->n_issuers > 0 && r->n_buckets > 0 && r->n_profiles > 0 && r->default_profile);
-    must(c->threads >= 1 && c->threads <= CONFIG_THREADS_MAX && c->ledger == LEDGER_NONE);
+    must(c->threads >= 1 && c->threads <= CONFIG_THREADS_MAX);
+    must_be_ledger(&c->ledger);
     must(c->server.connections > 0 && c->server.body_bytes >= 1024);
     must((r->n_plans > 0) == (r->default_plan != NULL));
     for (size_t i = 0; i < r->n_profiles; i++) {
@@ -60,8 +84,12 @@ static void must_be_whole(const struct config *c)
         must(rules_profile(r, p->name) == p && p->words[0] == &p->key && p->key.has_uuid);
         must(p->min_bytes >= 0 && p->min_bytes <= p->max_bytes);
     }
-    for (size_t i = 0; i < r->n_plans; i++)
-        must(r->plans[i].n_limits == 0);
+    for (size_t i = 0; i < r->n_plans; i++) {
+        must(r->plans[i].n_limits <= LEDGER_LIMITS_MAX);
+        must(r->plans[i].n_limits == 0 || c->ledger.backend != LEDGER_NONE);
+        for (size_t k = 0; k < r->plans[i].n_limits; k++)
+            must_be_limit(&r->plans[i].limits[k]);
+    }
 }
 
 /* What is printed is complete: without variables and defaults it means the same. */

@@ -3,18 +3,15 @@
 nginx stands in front with connections kept alive on both sides, as the README recommends it. The
 drain itself is looked at directly.
 """
-import http.client
-import json
 import signal
 import socket
-import threading
 from collections import Counter
 
 import nginx
 import pytest
+from load import ASK, Load
 from service import base_config, read_raw, wait_until
 
-ASK = json.dumps({"content_type": "image/png", "content_length": 10485}).encode()
 CLIENTS = 6
 LIMIT_S = 20
 
@@ -43,50 +40,6 @@ def balancer(port, upstream_ports):
     return nginx.Nginx(port, HTTP.format(servers=servers, port=port))
 
 
-class Load:
-    """Clients that ask as fast as they can, each on one connection kept alive."""
-
-    def __init__(self, port, token):
-        self.port, self.token = port, token
-        self.stop, self.lock = threading.Event(), threading.Lock()
-        self.ids, self.faults, self.done = set(), [], 0
-        self.threads = [threading.Thread(target=self.client, daemon=True) for _ in range(CLIENTS)]
-        for t in self.threads:
-            t.start()
-
-    def client(self):
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT_S)
-        while not self.stop.is_set():
-            try:
-                c.request("POST", "/v1/uploads", ASK, headers)
-                r = c.getresponse()
-                body = r.read()
-                fault = None if r.status == 201 else (r.status, body[:200])
-                granted = json.loads(body)["id"] if r.status == 201 else None
-            except (OSError, http.client.HTTPException, ValueError, KeyError) as e:
-                c.close()
-                fault, granted = repr(e), None
-            with self.lock:
-                self.done += 1
-                if granted:
-                    self.ids.add(granted)
-                else:
-                    self.faults.append(fault)
-        c.close()
-
-    def more(self, n):
-        """Waits until so many more requests have ended."""
-        until = self.done + n
-        wait_until(lambda: self.done >= until)
-
-    def end(self):
-        self.stop.set()
-        for t in self.threads:
-            t.join(LIMIT_S)
-            assert not t.is_alive()
-
-
 def instance_config(port, delay_s):
     return base_config(listen=f"127.0.0.1:{port}", log={"access": False},
                        drain={"delay_s": delay_s, "timeout_s": 10})
@@ -108,7 +61,7 @@ def test_restarts_lose_no_request(presignd, ports, delay_s, rounds):
     running = [presignd(c) for c in configs]
     front_server = balancer(front, backs)
     try:
-        load = Load(front, running[0].token())
+        load = Load(front, [running[0].token()] * CLIENTS)
         try:
             load.more(100)
             for i in list(range(len(backs))) * rounds:

@@ -118,9 +118,10 @@ static int64_t wanted(const struct limit *l, const struct limits_ask *ask)
 {
     if (l->kind == LIMIT_RATE)
         return 1;
-    if (ask->rate_only)
-        return 0;
-    return l->kind == LIMIT_BYTES ? ask->bytes : ask->files;
+    if (l->kind == LIMIT_BYTES)
+        return ask->rate_only ? 0 : ask->bytes;
+    const int64_t files = ask->rate_only ? 0 : ask->files;
+    return l->kind == LIMIT_OPEN ? files + ask->reopened : files;
 }
 
 static struct limits_verdict judge_rate(const struct limit *l, const struct tally *t,
@@ -146,7 +147,7 @@ static int64_t room_at_s(const struct limit *l, const struct tally *t, const str
 static struct limits_verdict judge_amount(const struct limit *l, const struct tally *t,
                                           const struct limits_ask *ask)
 {
-    if (ask->rate_only || t->used + t->reserved <= l->max - wanted(l, ask))
+    if (t->used + t->reserved <= l->max - wanted(l, ask))
         return (struct limits_verdict){ .status = ST_OK };
     if (l->kind != LIMIT_OPEN && !renews(l))
         return (struct limits_verdict){ .status = ST_QUOTA_NEVER };
@@ -162,7 +163,7 @@ static struct limits_verdict judge(const struct limit *l, const struct tally *t,
                                    const struct limits_ask *ask)
 {
     struct limits_verdict v = { .status = ST_QUOTA_NEVER };
-    if (ask->rate_only && l->kind != LIMIT_RATE)
+    if (ask->rate_only && l->kind != LIMIT_RATE && wanted(l, ask) == 0)
         v.status = ST_OK;
     else if (wanted(l, ask) <= l->max)
         v = l->kind == LIMIT_RATE ? judge_rate(l, t, ask) : judge_amount(l, t, ask);

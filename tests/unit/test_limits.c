@@ -530,6 +530,19 @@ static void test_rate_only(void **state)
     CHECK_EQ("the rate is", ask_plan(&p, t, ask, &v), ST_RATE_LIMITED);
     CHECK_EQ("by its place", v.index, 3);
     CHECK_EQ("nothing reserved", t[0].reserved + t[1].reserved + t[2].reserved, 7);
+
+    struct limits_ask again = { .now_us = T0 + 60 * S_US, .rate_only = true, .reopened = 1 };
+    CHECK_EQ("a lost place is taken anew", ask_plan(&p, t, again, &v), ST_QUOTA_EXCEEDED);
+    CHECK_EQ("where it is lacking", v.index, 2);
+    CHECK_EQ("one", v.requested, 1);
+    t[2].reserved = 1;
+    CHECK_EQ("with room", ask_plan(&p, t, again, &v), ST_OK);
+    CHECK_EQ("it is taken", t[2].reserved, 2);
+    CHECK_EQ("and nothing else", t[0].reserved + t[1].reserved, 5);
+    again = (struct limits_ask){ .now_us = T0 + 60 * S_US, .files = 1, .reopened = 2 };
+    t[0] = t[1] = t[2] = (struct tally){ 0 };
+    CHECK_EQ("beside new ones: more than all", ask_plan(&p, t, again, &v), ST_QUOTA_NEVER);
+    CHECK_EQ("both count", v.requested, 3);
 }
 
 static void test_settle(void **state)

@@ -3,8 +3,9 @@
  * reservation becomes (API.md section 2). On one loop of a process; several processes share the work
  * through the ledger's leases.
  *
- * Bounded: SWEEP_BATCH uploads a turn, SWEEP_AT_ONCE HEADs under way, SWEEP_HEADS_PER_S a second. An
- * upload that holds nothing, or was completed with the one size its packet takes, needs no HEAD.
+ * Bounded: SWEEP_BATCH uploads a turn, SWEEP_AT_ONCE under way, SWEEP_HEADS_PER_S HEADs in any second.
+ * A turn comes every SWEEP_EVERY_MS, and SWEEP_AGAIN_MS after a full one was worked off. An upload
+ * that holds nothing, or was completed with the one size its packet takes, needs no HEAD.
  */
 #ifndef PRESIGND_SWEEPER_H
 #define PRESIGND_SWEEPER_H
@@ -13,7 +14,13 @@
 #include "presignd/metrics.h"
 #include "presignd/object_look.h"
 
-enum { SWEEP_BATCH = 100, SWEEP_AT_ONCE = 16, SWEEP_HEADS_PER_S = 100, SWEEP_EVERY_MS = 1000 };
+enum {
+    SWEEP_BATCH = 100,
+    SWEEP_AT_ONCE = 16,
+    SWEEP_HEADS_PER_S = 100,
+    SWEEP_EVERY_MS = 1000,
+    SWEEP_AGAIN_MS = 20,
+};
 
 /* What the sweeper needs of the world at this moment; valid during the call only. */
 struct sweep_world {
@@ -28,7 +35,9 @@ struct sweep_host {
 
 /* For the metrics; written by the sweeper's loop. */
 struct sweep_counts {
-    metric_cell there, missing, unknown, unasked, failed; /* failed: the ledger did not take it */
+    metric_cell there, missing, unknown; /* settled so: unknown also where nobody could be asked */
+    metric_cell unasked;                 /* settled, and no HEAD was needed */
+    metric_cell failed;                  /* the ledger did not take it: comes again */
     metric_cell heads;
     metric_cell backlog; /* uploads that wait to be settled, as of the last turn */
 };

@@ -1,9 +1,10 @@
 /*
- * dev - the throw-away parts of `serve --dev`. The secret lives in a folder of its own for as long as
- * the process does; nothing of it is ever printed but the tokens made with it.
+ * dev - the throw-away parts of `serve --dev`. Secret and ledger live in a folder of their own for as
+ * long as the process does; nothing of the secret is ever printed but the tokens made with it.
  */
 #include "presignd/dev.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -47,6 +48,14 @@ static enum status no_folder(const struct dev_folder *d, struct buf *why)
     return ST_UNREACHABLE;
 }
 
+static enum status name_file(struct buf *out, const struct dev_folder *d, struct str name)
+{
+    buf_str(out, str_from(d->path));
+    buf_str(out, name);
+    buf_char(out, '\0');
+    return buf_check(out);
+}
+
 enum status dev_folder_make(struct dev_folder *d, struct buf *why)
 {
     memcpy(d->path, "/tmp/presignd-dev-XXXXXX", sizeof("/tmp/presignd-dev-XXXXXX"));
@@ -55,11 +64,8 @@ enum status dev_folder_make(struct dev_folder *d, struct buf *why)
         d->path[0] = '\0';
         return st;
     }
-    struct buf file = BUF_FIXED(d->secret_path);
-    buf_str(&file, str_from(d->path));
-    buf_lit(&file, "/secret");
-    buf_char(&file, '\0');
-    TRY(buf_check(&file));
+    TRY(name_file(&BUF_FIXED(d->secret_path), d, STR("/secret")));
+    TRY(name_file(&BUF_FIXED(d->ledger_path), d, STR("/ledger.db")));
 
     struct buf text = BUF_INIT(2 * SECRET_BYTES);
     enum status st = draw_secret(&text);
@@ -77,7 +83,11 @@ void dev_folder_remove(struct dev_folder *d)
 {
     if (d->path[0] == '\0')
         return;
-    unlink(d->secret_path);
+    DIR *folder = opendir(d->path);
+    for (struct dirent *e = folder ? readdir(folder) : NULL; e; e = readdir(folder))
+        unlinkat(dirfd(folder), e->d_name, 0); /* of "." and ".." it fails */
+    if (folder)
+        closedir(folder);
     rmdir(d->path);
     d->path[0] = '\0';
 }

@@ -43,9 +43,10 @@ SRCS := \
     src/http/gate.c src/http/cors.c src/http/problem.c src/http/route.c src/http/request.c \
     src/http/answer.c src/http/exposition.c src/http/access_log.c src/http/server.c \
     \
-    src/api/worker.c src/api/ledger_call.c src/api/limit_json.c src/api/grant.c \
-    src/api/authenticate.c src/api/packet_json.c src/api/uploads.c src/api/upload_view.c \
-    src/api/quota.c src/api/presign.c src/api/probes.c src/api/ledger_admin.c src/api/routes.c \
+    src/api/worker.c src/api/ledger_call.c src/api/limit_json.c src/api/ratelimit.c \
+    src/api/grant.c src/api/idempotency.c src/api/authenticate.c src/api/packet_json.c \
+    src/api/uploads.c src/api/upload_view.c src/api/quota.c src/api/presign.c src/api/probes.c \
+    src/api/ledger_admin.c src/api/routes.c \
     \
     src/config.c src/config_plans.c src/config_tables.c src/config_shape.c src/config_env.c \
     src/config_document.c src/config_threads.c \

@@ -28,7 +28,8 @@ void packet_write_metadata(struct jw *j, const struct decision *d);
 /* "expires_at": RFC 3339 */
 void packet_write_expires_at(struct jw *j, int64_t expires_at_s);
 
-/* The grant's line in the log (event "grant"), and the count in metrics; after all were signed. */
+/* After all were signed: the grant's line in the log (event "grant"), the count in metrics, and what
+ * is left of the plan's limits among the answer's headers. */
 void packet_granted(struct grant_call *g);
 
 #endif

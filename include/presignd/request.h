@@ -48,6 +48,7 @@ struct request {
     struct header_out headers_out[REQUEST_HEADERS_OUT];
     size_t n_headers_out;
     bool timed_out; /* the deadline of the last request_wait passed */
+    bool handed;    /* the answer was given to the library: the client may have read it */
     /* below: the http floor's own */
     struct exchange *exchange;
     size_t step;

@@ -1,10 +1,13 @@
 /*
  * grant - decide, credentials, reserve: the steps between reading a wish and signing it.
  *
- * What fails after `reserve` gives back what it took: that packet was never handed out. So does a
- * client that goes away before its answer was written.
+ * What fails after `reserve` gives back what it took: that packet was never handed out. But once the
+ * library has an answer with a packet the reservation stays, whatever becomes of the connection: a
+ * client could read the packet and then break it.
  */
 #include "presignd/grant.h"
+
+#include "presignd/ratelimit.h"
 
 enum { CREDS_PATIENCE_MS = 5000 };
 
@@ -63,6 +66,20 @@ static void rename_member(struct fault *f, const struct member_name *names, stru
     }
 }
 
+enum step grant_decide_file(struct grant_call *g, size_t i, const struct grant_ids *ids,
+                            int64_t now_s)
+{
+    struct request *r = &g->r;
+    const enum status st = decide(g->world->settings.rules, g->who, &g->wishes[i], now_s, ids,
+                                  &r->arena, &g->grants[i].decision, &r->fault);
+    if (st == ST_OK)
+        return STEP_ON;
+    if (st == ST_NO_MEMORY || st == ST_INTERNAL)
+        return request_refuse(r, ST_OVERLOADED);
+    rename_member(&r->fault, g->names, &r->arena);
+    return grant_refuse(g, st, i);
+}
+
 enum step grant_decide(struct request *r)
 {
     struct grant_call *g = grant_call_of(r);
@@ -71,16 +88,11 @@ enum step grant_decide(struct request *r)
         return request_refuse(r, ST_OVERLOADED);
     for (size_t i = 0; i < g->n; i++) {
         struct grant_ids ids;
-        enum status st = draw_ids(worker_of(r), r->wall_us, &ids);
-        if (st == ST_OK)
-            st = decide(g->world->settings.rules, g->who, &g->wishes[i], r->now_s, &ids, &r->arena,
-                        &g->grants[i].decision, &r->fault);
-        if (st == ST_NO_MEMORY || st == ST_INTERNAL)
+        if (draw_ids(worker_of(r), r->wall_us, &ids) != ST_OK)
             return request_refuse(r, ST_OVERLOADED);
-        if (st != ST_OK) {
-            rename_member(&r->fault, g->names, &r->arena);
-            return grant_refuse(g, st, i);
-        }
+        const enum step s = grant_decide_file(g, i, &ids, r->now_s);
+        if (s != STEP_ON)
+            return s;
     }
     return STEP_ON;
 }
@@ -140,81 +152,159 @@ enum step grant_credentials(struct request *r)
 
 /* ---- reserve ------------------------------------------------------------------------------------ */
 
-static void reservation_done(struct ledger_op *op)
+static struct str refusing_limit(const struct fault *f)
+{
+    for (size_t i = 0; i < f->n_members; i++)
+        if (str_equal(str_from(f->members[i].name), STR("limit_name")))
+            return f->members[i].str;
+    return STR("");
+}
+
+/* What a dry run learns is nothing that happened. */
+static void count_answer(const struct grant_call *g)
+{
+    struct worker *w = worker_of(&g->r);
+    struct metrics *m = &w->metrics;
+    const struct ledger_op *op = &g->op;
+    if (!w->ledger->kind->remembers)
+        return;
+    metric_observe(&m->ledger_latency, loop_clock_us() - g->asked_us);
+    if (op->verb != LEDGER_RESERVE)
+        return;
+    const struct str limit = refusing_limit(&op->fault);
+    if (op->status == ST_OK)
+        metric_add(op->replayed ? &m->reservations_replayed : &m->reservations_taken, 1);
+    else if (op->status == ST_LEDGER_UNAVAILABLE)
+        metric_add(&m->reservations_unavailable, 1);
+    else
+        metric_add(&m->reservations_refused, 1);
+    if (op->status != ST_OK && limit.len > 0)
+        metric_add_named(&m->limit_refusals, limit);
+}
+
+static void take_answer(struct grant_call *g)
+{
+    g->asking = false;
+    g->reserved = g->op.verb == LEDGER_RESERVE && g->op.status == ST_OK;
+    count_answer(g);
+}
+
+static void ledger_answered(struct ledger_op *op)
 {
     struct grant_call *g = container_of(op, struct grant_call, op);
-    g->reserving = false;
-    g->reserved = op->status == ST_OK;
+    take_answer(g);
     request_wake(&g->r);
 }
 
-static enum status list_files(struct grant_call *g)
+static struct ledger_file file_of(const struct grant *it)
 {
-    struct ledger_file *files = arena_array(&g->r.arena, g->n, sizeof(*files));
-    if (!files)
+    const struct decision *d = &it->decision;
+    return (struct ledger_file){
+        .id = { d->ids.id, UUID_TEXT },
+        .uuid = { d->ids.uuid, UUID_TEXT },
+        .profile = d->profile->name,
+        .bucket = d->bucket->name,
+        .bucket_name = d->bucket->where.bucket,
+        .key = d->key,
+        .content_type = d->type.whole,
+        .content_length = d->has_length ? d->content_length : -1,
+        .reserve_bytes = d->reserve_bytes,
+        .expires_at_s = it->expires_at_s,
+        .post = d->post,
+        .exact = d->has_length && (d->post || d->length_signed),
+    };
+}
+
+static enum status write_question(struct grant_call *g)
+{
+    struct arena *a = &g->r.arena;
+    const struct plan *plan = g->grants[0].decision.plan;
+    const size_t n_limits = plan ? plan->n_limits : 0;
+    struct ledger_file *files = arena_array(a, g->n, sizeof(*files));
+    struct limit_state *states =
+        n_limits ? arena_array(a, n_limits, sizeof(struct limit_state)) : NULL;
+    if (!files || (n_limits && !states))
         return ST_NO_MEMORY;
-    for (size_t i = 0; i < g->n; i++) {
-        const struct decision *d = &g->grants[i].decision;
-        files[i] = (struct ledger_file){
-            .id = { d->ids.id, UUID_TEXT },
-            .uuid = { d->ids.uuid, UUID_TEXT },
-            .profile = d->profile->name,
-            .bucket = d->bucket->name,
-            .bucket_name = d->bucket->where.bucket,
-            .key = d->key,
-            .content_type = d->type.whole,
-            .content_length = d->has_length ? d->content_length : -1,
-            .reserve_bytes = d->reserve_bytes,
-            .expires_at_s = g->grants[i].expires_at_s,
-            .post = d->post,
-            .exact = d->has_length && (d->post || d->length_signed),
-        };
-    }
+    for (size_t i = 0; i < g->n; i++)
+        files[i] = file_of(&g->grants[i]);
     g->op = (struct ledger_op){
-        .done = reservation_done,
-        .verb = LEDGER_RESERVE,
+        .done = ledger_answered,
+        .verb = g->dry_run ? LEDGER_PEEK : LEDGER_RESERVE,
         .user_hash = str_from(g->who->user_hash),
-        .plan = g->grants[0].decision.plan,
+        .plan = plan,
         .files = files,
         .n_files = g->n,
         .now_us = g->r.wall_us,
-        .arena = &g->r.arena,
+        .arena = a,
+        .idempotency_key = g->idempotency_key,
+        .request_hash = { g->request_hash, g->idempotency_key.len ? sizeof(g->request_hash) : 0 },
+        .states = states,
     };
     return ST_OK;
 }
 
-static enum step reservation_answer(struct grant_call *g)
+static void ask_ledger(struct grant_call *g)
 {
-    if (g->reserved)
-        return STEP_ON;
+    g->asked_us = loop_clock_us();
+    g->asking = true;
+    if (ledger_ask(worker_of(&g->r)->ledger, &g->op) == LEDGER_DONE)
+        take_answer(g);
+}
+
+static enum step go_by_answer(struct grant_call *g)
+{
+    if (g->op.status == ST_OK)
+        return g->op.replayed ? grant_replay(g) : STEP_ON;
     g->r.fault = g->op.fault;
+    if (status_http(g->op.status) == 429)
+        ratelimit_add(&g->r, g->op.plan, g->op.states, refusing_limit(&g->op.fault));
     return request_refuse(&g->r, g->op.status);
+}
+
+/* Whom nothing limits a ledger has nothing to tell. */
+static bool needs_no_ledger(const struct grant_call *g)
+{
+    const struct plan *plan = g->grants[0].decision.plan;
+    return g->dry_run && (!plan || plan->n_limits == 0);
 }
 
 enum step grant_reserve(struct request *r)
 {
     struct grant_call *g = grant_call_of(r);
-    if (g->dry_run)
+    if (needs_no_ledger(g))
         return STEP_ON;
     if (!g->op.done) {
-        if (list_files(g) != ST_OK)
+        if (write_question(g) != ST_OK)
             return request_refuse(r, ST_OVERLOADED);
-        g->reserving = ledger_ask(worker_of(r)->ledger, &g->op) == LEDGER_PENDING;
-        g->reserved = !g->reserving && g->op.status == ST_OK;
+        ask_ledger(g);
     }
-    if (g->reserving) /* still, also when the server woke us because it stops */
+    if (g->asking) /* still, also when the server woke us because it stops */
         return request_wait(r, INT64_MAX); /* the ledger has a deadline of its own */
-    return reservation_answer(g);
+    return go_by_answer(g);
 }
 
 /* ---- the end ------------------------------------------------------------------------------------ */
 
+/* Who never got a packet gets the reservation back. */
+static void close_op(struct grant_call *g)
+{
+    struct worker *w = worker_of(&g->r);
+    if (g->asking && g->op.verb != LEDGER_RESERVE) {
+        ledger_cancel(w->ledger, &g->op);
+    } else if (g->reserved && g->granted && g->r.handed) {
+        ledger_handed(w->ledger, &g->op);
+    } else if (g->asking || g->reserved) {
+        ledger_release(w->ledger, &g->op);
+        metric_add(&w->metrics.reservations_released, 1);
+    }
+}
+
 void grant_end(struct request *r, bool answer_was_sent)
 {
+    (void)answer_was_sent; /* see above */
     struct grant_call *g = grant_call_of(r);
     waiter_leave(&g->waiter);
-    if (g->reserving || (g->reserved && !(g->granted && answer_was_sent)))
-        ledger_release(worker_of(r)->ledger, &g->op);
+    close_op(g);
     principal_unref(g->who);
     world_unref(g->signing);
     world_unref(g->world);

@@ -4,6 +4,7 @@
 #include "presignd/packet_json.h"
 
 #include "presignd/date.h"
+#include "presignd/ratelimit.h"
 
 /* ---- signing ------------------------------------------------------------------------------------ */
 
@@ -140,6 +141,8 @@ static void log_grant(const struct grant_call *g, const struct grant *it)
     jw_str(&l.j, "key", d->key);
     jw_int(&l.j, "bytes", d->reserve_bytes);
     jw_int(&l.j, "expires_in", it->expires_in_s);
+    if (g->op.replayed)
+        jw_bool(&l.j, "replayed", true);
     log_end(&l);
 }
 
@@ -147,6 +150,7 @@ void packet_granted(struct grant_call *g)
 {
     struct metrics *m = &worker_of(&g->r)->metrics;
     g->granted = true;
+    ratelimit_add(&g->r, g->op.plan, g->op.states, STR(""));
     const bool wanted = log_enabled(LOG_LEVEL_INFO);
     for (size_t i = 0; i < g->n; i++) {
         metric_add(g->grants[i].decision.post ? &m->grants_post : &m->grants_put, 1);

@@ -321,11 +321,11 @@ static enum step write_dialect(struct request *r)
 }
 
 step_fn *const presign_steps[] = {
-    grant_authenticate, request_wants_json, request_read_body, read_presign, grant_decide,
-    grant_credentials,  grant_reserve,      write_dialect,     NULL,
+    grant_authenticate, request_wants_json, request_read_body, read_presign,  grant_idempotency,
+    grant_decide,       grant_credentials,  grant_reserve,     write_dialect, NULL,
 };
 
 step_fn *const upload_steps[] = {
-    grant_authenticate, request_wants_json, request_read_body, read_upload, grant_decide,
-    grant_credentials,  grant_reserve,      write_dialect,     NULL,
+    grant_authenticate, request_wants_json, request_read_body, read_upload,   grant_idempotency,
+    grant_decide,       grant_credentials,  grant_reserve,     write_dialect, NULL,
 };

@@ -3,6 +3,7 @@
  */
 #include "presignd/api.h"
 #include "presignd/json_read.h"
+#include "presignd/limit_json.h"
 #include "presignd/packet_json.h"
 
 enum { FILES_MAX = 100, BODY_DEPTH_MAX = 16 };
@@ -289,6 +290,7 @@ static enum status write_dry(struct jw *j, struct grant_call *g, size_t i)
     jw_str(j, "expires_limited_by", expiry_limit_words[it->limited_by]);
     TRY(write_conditions(j, g, it));
     jw_open_key(j, "quota", '[');
+    limit_json_write(j, g->op.plan, g->op.states);
     jw_close(j);
     jw_close(j);
     return ST_OK;
@@ -321,6 +323,15 @@ static enum step write_dry_run(struct request *r)
 }
 
 step_fn *const uploads_steps[] = {
-    grant_authenticate, request_wants_json, request_read_body, read_uploads,  grant_decide,
-    grant_credentials,  grant_reserve,      write_uploads,     write_dry_run, NULL,
+    grant_authenticate,
+    request_wants_json,
+    request_read_body,
+    read_uploads,
+    grant_idempotency,
+    grant_decide,
+    grant_credentials,
+    grant_reserve,
+    write_uploads,
+    write_dry_run,
+    NULL,
 };

@@ -1,12 +1,12 @@
 /*
- * metrics - the bounds of the latency histogram and the one operation that is not a plain add.
+ * metrics - the bounds of the latency histogram and the operations that are no plain add.
  *
  * Buckets hold their own share only; the text format wants running sums, and whoever writes it
  * makes them. So an observation touches two cells, not fifteen.
  */
 #include "presignd/metrics.h"
 
-#include "presignd/base.h"
+#include <string.h>
 
 /* Fine where a healthy answer lies (tens of microseconds), coarse where something waited. */
 const int64_t metric_bounds_us[METRIC_BUCKETS] = {
@@ -21,4 +21,25 @@ void metric_observe(struct metric_histogram *h, int64_t micros)
         i++;
     metric_add(&h->bucket[i], 1);
     metric_add(&h->sum_us, (uint64_t)value);
+}
+
+/* NULL: no room for it. */
+static metric_cell *cell_named(struct metric_names *m, struct str name)
+{
+    const size_t n = (size_t)metric_read(&m->n);
+    for (size_t i = 0; i < n; i++)
+        if (str_equal(str_from(m->rows[i].name), name))
+            return &m->rows[i].count;
+    if (n == METRIC_NAMES || name.len > METRIC_NAME_MAX)
+        return NULL;
+    memcpy(m->rows[n].name, name.ptr, name.len);
+    /* whoever sees the number sees the name */
+    atomic_store_explicit(&m->n, n + 1, memory_order_release);
+    return &m->rows[n].count;
+}
+
+void metric_add_named(struct metric_names *m, struct str name)
+{
+    metric_cell *c = cell_named(m, name);
+    metric_add(c ? c : &m->others, 1);
 }

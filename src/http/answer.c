@@ -180,7 +180,7 @@ enum MHD_Result answer_queue(struct exchange *x)
     const enum MHD_Result done = MHD_queue_response(r->conn, (unsigned)x->http, x->kept.response);
     if (x->kept.single_use)
         answer_forget(x); /* the library holds it as long as it needs it */
-    x->queued = done == MHD_YES;
+    x->queued = r->handed = done == MHD_YES;
     peer_enter(x->peer, PEER_ANSWER);
     return done;
 }

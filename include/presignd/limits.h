@@ -36,9 +36,9 @@ struct limits_ask {
     int64_t files, bytes; /* count and open take files, bytes takes bytes */
     int64_t open_ends_s;  /* earliest end of an open upload of this user; 0 unknown */
     bool rate_only;       /* a repeated request: what it reserved before is there already */
-    int64_t
-        reopened; /* open takes so many more, also with rate_only: files of a repeated request whose
-                         reservation is held, while their open place was lost when they expired */
+    /* Open takes so many more, also with rate_only: files of a repeated request whose reservation is
+     * held, while their open place was lost when they expired. */
+    int64_t reopened;
 };
 
 /* Which limit said no, and until when. */

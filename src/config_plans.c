@@ -208,7 +208,9 @@ static bool take_host(struct str host, struct resp_config *out)
     const bool six = str_starts(host, STR("[")) && str_ends(host, STR("]"));
     out->host = six ? str_slice(host, 1, host.len - 1) : host;
     if (six)
-        return all_of(out->host, STR(":.")) && cidr_parse(out->host, &unused) == ST_OK;
+        return str_find(out->host, ':', 0) < out->host.len &&
+               str_find(out->host, '/', 0) == out->host.len &&
+               cidr_parse(out->host, &unused) == ST_OK;
     return host.len <= HOST_MAX && all_of(host, STR(".-_"));
 }
 

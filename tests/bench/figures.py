@@ -110,6 +110,7 @@ class Bench:
                 "secret_file": str(self.folder / "secret")}, *further]},
             "buckets": {"main": {"bucket": "bench-bucket", "region": "eu-west-1"}},
             "profiles": dict({"p%d" % i: profile for i in range(profiles - 1)}, default=profile),
+            "ledger": {"backend": "none"},
             "drain": {"delay_s": 0, "timeout_s": 5},
         }
 

@@ -74,8 +74,9 @@ def merge(under, over):
 
 
 def base_config(**overrides):
-    """A small good configuration; overrides are laid on it member by member."""
-    return merge({
+    """A small good configuration; overrides are laid on it member by member, but a ledger whole:
+    the members of one backend are faults beside another."""
+    base = {
         "listen": "127.0.0.1:0",
         "admin_listen": "127.0.0.1:0",
         "threads": 2,
@@ -87,8 +88,12 @@ def base_config(**overrides):
         "profiles": {"default": {"bucket": "main", "key": "{user}/{uuid}",
                                  "content_types": ["image/*", "text/plain", "application/pdf"],
                                  "max_bytes": 1048576}},
+        "ledger": {"backend": "sqlite", "path": "{dir}/ledger.db"},
         "drain": {"delay_s": 0, "timeout_s": 10},
-    }, overrides)
+    }
+    if "ledger" in overrides:
+        del base["ledger"]
+    return merge(base, overrides)
 
 
 # ---- HTTP ----------------------------------------------------------------------------------------

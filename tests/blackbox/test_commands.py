@@ -28,7 +28,8 @@ SMALL = {
     "PRESIGND__PROFILES__DEFAULT__CONTENT_TYPES": '["image/*"]',
     "PRESIGND__PROFILES__DEFAULT__MAX_BYTES": "5000",
     "PRESIGND__LISTEN": "127.0.0.1:0", "PRESIGND__ADMIN_LISTEN": "127.0.0.1:0",
-    "PRESIGND__DRAIN__DELAY_S": "0", "AWS_REGION": "eu-north-1"}
+    "PRESIGND__LEDGER__PATH": "{dir}/ledger.db", "PRESIGND__DRAIN__DELAY_S": "0",
+    "AWS_REGION": "eu-north-1"}
 
 
 @pytest.fixture

@@ -24,6 +24,18 @@ FULL = merge(EXAMPLE, {
         "checksum": "optional", "token_bound": False,
         "extensions": {"image/png": ["png"]},
         "allow": {"plans": ["free"], "scope": "upload", "claims": {"role": ["editor"]}}}}})
+# What goes with some values of another member only: the place, and what stands there then.
+LEDGERS = {
+    "none": {"backend": "none"},
+    "sqlite": {"backend": "sqlite", "path": "/var/lib/presignd/ledger.db"},
+    "redis": {"backend": "redis", "url": "redis://h", "username": "u", "password_file": "/p",
+              "prefix": "p:", "timeout_ms": 50, "replicas": 2,
+              "on_failure": {"rate": "deny", "quota": "allow"}}}
+LIMITS = {
+    "rate": {"name": "a", "kind": "rate", "max": 5, "window_s": 60, "burst": 2},
+    "count": {"name": "a", "kind": "count", "max": 5, "window": "month"},
+    "bytes": {"name": "a", "kind": "bytes", "max": 5},
+    "open": {"name": "a", "kind": "open", "max": 5}}
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +123,24 @@ def concrete(path, config=FULL):
     return out
 
 
-def with_member(path, value, config=FULL):
+def suited(path, value):
+    """The full example, with a ledger and limits that the member goes with."""
+    out, word = copy.deepcopy(FULL), value if isinstance(value, str) else None
+    plan = out["plans"]["free"]
+    if path[0] == "ledger":
+        member = path[1] if len(path) > 1 else None
+        kind = word if member == "backend" else "sqlite" if member in (None, "path") else "redis"
+        out["ledger"] = copy.deepcopy(LEDGERS.get(kind, LEDGERS["sqlite"]))
+        plan["limits"] = [] if kind == "none" else plan["limits"]
+    if path[:3] == ("plans", "free", "limits") and len(path) > 4:
+        kind = {"max": "count", "window": "count", "kind": word}.get(path[4], "rate")
+        plan["limits"] = [dict(LIMITS.get(kind, LIMITS["rate"]))]
+    return out
+
+
+def with_member(path, value):
     """The full example with one member set; objects on the way are made."""
-    out = copy.deepcopy(config)
+    out = suited(path, value)
     here = out
     for step in path[:-1]:
         here = here[step] if isinstance(step, int) else here.setdefault(step, {})
@@ -138,12 +165,17 @@ def test_defaults_are_the_programs(folder):
              "default_plan": "free", "plans": {"free": {}}}
     status, effective, faults = check(folder, small)
     assert status == 0, faults
+    status, of_redis, faults = check(folder, small | {"ledger": {"backend": "redis",
+                                                                 "url": "redis://h"}})
+    assert status == 0, faults
     seen = 0
     for path, schema in MEMBERS:
         if "default" in schema:
             seen += 1
-            assert get(effective, concrete(path, effective)) == schema["default"], path
-    assert seen > 30
+            there = of_redis if path[0] == "ledger" and path[1] not in ("backend", "path") \
+                else effective
+            assert get(there, concrete(path, there)) == schema["default"], path
+    assert seen > 35
     assert effective["profiles"]["default"]["max_expires_s"] == 3600
 
 
@@ -188,7 +220,7 @@ def test_unknown_members_are_refused_everywhere(folder):
         assert status == 1, place
         assert [f for f in faults if "nope" in f], (place, faults)
         seen += 1
-    assert seen == 15
+    assert seen == 17
 
 
 def test_null_is_refused_or_known(folder):
@@ -215,10 +247,10 @@ def test_bounds_of_numbers(folder):
             assert good or status == 1, (place, value)
             # Members that are judged together may refuse each other: that is no fault of a bound.
             own = [f for f in faults if not re.search(
-                r"to max_bytes$|than (max_expires_s|drain.delay_s)$", f)]
+                r"to max_bytes$|than (max_expires_s|drain.delay_s)$|366 days to come back$", f)]
             assert not (good and own), (place, value, faults)
         seen += 1
-    assert seen >= 15
+    assert seen >= 20
 
 
 def test_words(folder):
@@ -237,7 +269,7 @@ def test_words(folder):
             assert status == 1, (place, word)
             assert [f for f in faults if path[-1] in f], faults
         seen += 1
-    assert seen >= 8
+    assert seen >= 12
 
 
 # ---- tables --------------------------------------------------------------------------------------
@@ -259,6 +291,25 @@ def profile(**members):
 
 def bucket(**members):
     return {"buckets": {"main": members}}
+
+
+def limits(*entries, **more):
+    """One plan with these limits."""
+    return {"plans": {"free": {"limits": list(entries)} | more}, "default_plan": "free"}
+
+
+def limit(kind="count", **members):
+    """One limit; None takes a member away."""
+    one = {"name": "a", "kind": kind, "max": 5} | ({"window_s": 60} if kind == "rate" else {})
+    return limits({k: v for k, v in (one | members).items() if v is not None})
+
+
+def ledger(**members):
+    return {"ledger": members}
+
+
+def redis(**members):
+    return ledger(**{"backend": "redis", "url": "redis://cache.test:6379/0"} | members)
 
 
 GOOD = {
@@ -300,7 +351,30 @@ GOOD = {
                                      "content_types": ["a/b"]}}},
     "plans": {"plans": {"free": {}, "pro": {"limits": []}}, "default_plan": "pro"},
     "no plans": {"plans": {}},
-    "ledger": {"ledger": {"backend": "none"}},
+    "no ledger": ledger(backend="none"),
+    "no ledger, plans without limits": ledger(backend="none") | limits(),
+    "sqlite": ledger(backend="sqlite", path="/x"),
+    "sqlite as it comes": ledger(),
+    "sqlite, a path of this folder": ledger(path="ledger.db"),
+    "redis": redis(),
+    "redis, a host": redis(url="redis://h"),
+    "redis, a port": redis(url="redis://h:1"),
+    "redis, a database": redis(url="redis://10.0.0.1/15"),
+    "redis, a slash": redis(url="redis://h:6379/"),
+    "redis, IPv6 and TLS": redis(url="rediss://[2001:db8::1]:6380/1"),
+    "redis, all": {"ledger": LEDGERS["redis"]},
+    "redis, a password": redis(password_file="/run/secrets/redis"),
+    "each kind": limits(*(one | {"name": kind} for kind, one in LIMITS.items())),
+    "sixteen": limits(*({"name": f"l{i}", "kind": "open", "max": 1} for i in range(16))),
+    "one name in two plans": {"plans": {p: limit("open")["plans"]["free"] for p in "ab"},
+                              "default_plan": "a"},
+    "rate at its fastest": limit("rate", max=600000),
+    "rate at its slowest": limit("rate", max=1, window_s=31622400),
+    "burst above max": limit("rate", burst=100),
+    "all the bytes there are": limit("bytes", max=9007199254740991),
+    "bytes a month": limit("bytes", window="month"),
+    "a limit's name": limit(name="a-b_c9" + "x" * 58),
+    "release": limits(unsettled="release"),
     "proxies": {"trusted_proxies": ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]},
     "providers": {"credentials": {"provider": "imds", "assume_role": None}},
 }
@@ -394,15 +468,75 @@ BAD = {
     "claims, none": (profile(allow={"claims": {"role": []}}), "allow.claims"),
     "plans without default": ({"plans": {"free": {}}}, "default_plan"),
     "default without plans": ({"default_plan": "free"}, "default_plan"),
-    "limits": ({"plans": {"free": {"limits": [{"name": "a", "kind": "open", "max": 1}]}},
-                "default_plan": "free"}, "plans.free.limits"),
     "limits, an object": ({"plans": {"free": {"limits": {}}}, "default_plan": "free"},
                           "plans.free.limits"),
     "plan's name": ({"plans": {"Free": {}}, "default_plan": "Free"}, "plans.Free"),
     "unsettled": ({"plans": {"free": {"unsettled": "drop"}}, "default_plan": "free"},
                   "plans.free.unsettled"),
-    "sqlite": ({"ledger": {"backend": "sqlite", "path": "/x"}}, "ledger.backend"),
-    "redis": ({"ledger": {"backend": "redis", "url": "redis://h"}}, "ledger.backend"),
+    "limits without a ledger": (limit() | ledger(backend="none"), "plans.free.limits"),
+    "seventeen": (limits(*({"name": f"l{i}", "kind": "open", "max": 1} for i in range(17))),
+                  "plans.free.limits"),
+    "a limit that is a text": (limits("a"), "plans.free.limits[0]"),
+    "limit without a name": (limit(name=None), "plans.free.limits[0].name"),
+    "limit without a kind": (limits({"name": "a", "max": 1}), "plans.free.limits[0].kind"),
+    "limit without max": (limit(max=None), "plans.free.limits[0].max"),
+    "limit, capitals": (limit(name="Bytes"), "plans.free.limits[0].name"),
+    "limit, a blank": (limit(name="a b"), "plans.free.limits[0].name"),
+    "limit, a digit first": (limit(name="1a"), "plans.free.limits[0].name"),
+    "limit, a long name": (limit(name="a" * 65), "plans.free.limits[0].name"),
+    "limit, no name": (limit(name=""), "plans.free.limits[0].name"),
+    "kind": (limit("size"), "plans.free.limits[0].kind"),
+    "max of nothing": (limit(max=0), "plans.free.limits[0].max"),
+    "max below nothing": (limit(max=-1), "plans.free.limits[0].max"),
+    "max beyond exact sums": (limit(max=2 ** 53), "plans.free.limits[0].max"),
+    "max, a fraction": (limit(max=1.5), "plans.free.limits[0].max"),
+    "max, a text": (limit(max="10GB"), "plans.free.limits[0].max"),
+    "rate without a window": (limit("rate", window_s=None), "plans.free.limits[0].window_s"),
+    "rate a month": (limit("rate", window_s=None, window="month"), "plans.free.limits[0].window"),
+    "no burst": (limit("rate", burst=0), "plans.free.limits[0].burst"),
+    "count with a burst": (limit(burst=1), "plans.free.limits[0].burst"),
+    "bytes with a burst": (limit("bytes", burst=1), "plans.free.limits[0].burst"),
+    "open with a window": (limit("open", window_s=60), "plans.free.limits[0].window_s"),
+    "open a month": (limit("open", window="month"), "plans.free.limits[0].window"),
+    "open with a burst": (limit("open", burst=1), "plans.free.limits[0].burst"),
+    "two windows": (limit(window_s=60, window="month"), "plans.free.limits[0].window"),
+    "another window": (limit(window="week"), "plans.free.limits[0].window"),
+    "window of nothing": (limit(window_s=0), "plans.free.limits[0].window_s"),
+    "window beyond a year": (limit(window_s=31622401), "plans.free.limits[0].window_s"),
+    "the second limit": (limits({"name": "a", "kind": "open", "max": 1},
+                                {"name": "b", "kind": "open"}), "plans.free.limits[1].max"),
+    "none, with a path": (ledger(backend="none", path="/x"), "ledger.path"),
+    "none, with a url": (ledger(backend="none", url="redis://h"), "ledger.url"),
+    "sqlite, with a url": (ledger(url="redis://h"), "ledger.url"),
+    "sqlite, with replicas": (ledger(backend="sqlite", replicas=3), "ledger.replicas"),
+    "sqlite, with on_failure": (ledger(on_failure={}), "ledger.on_failure"),
+    "sqlite in memory": (ledger(path=":memory:"), "ledger.path"),
+    "sqlite, a folder": (ledger(path="/var/lib/presignd/"), "ledger.path"),
+    "sqlite, no path": (ledger(path=""), "ledger.path"),
+    "redis, with a path": (redis(path="/x"), "ledger.path"),
+    "redis without a url": (ledger(backend="redis"), "ledger.url"),
+    "redis, an empty url": (redis(url=""), "ledger.url"),
+    "redis, a password in the url": (redis(url="redis://u:p@h:6379"), "ledger.url"),
+    "redis, a user in the url": (redis(url="redis://u@h"), "ledger.url"),
+    "redis, another scheme": (redis(url="http://h:6379"), "ledger.url"),
+    "redis, a socket": (redis(url="unix:///run/redis.sock"), "ledger.url"),
+    "redis, no host": (redis(url="redis://:6379"), "ledger.url"),
+    "redis, a query": (redis(url="redis://h?db=1"), "ledger.url"),
+    "redis, two databases": (redis(url="redis://h/0/1"), "ledger.url"),
+    "redis, a database's name": (redis(url="redis://h/main"), "ledger.url"),
+    "redis, IPv6 without brackets": (redis(url="redis://2001:db8::1"), "ledger.url"),
+    "redis, an open bracket": (redis(url="redis://[::1"), "ledger.url"),
+    "redis, a user alone": (redis(username="u"), "ledger.username"),
+    "redis, a user of two words": (redis(username="a b", password_file="/p"), "ledger.username"),
+    "redis, the password": (redis(password="p"), "ledger.password"),
+    "redis, no prefix": (redis(prefix=""), "ledger.prefix"),
+    "redis, a hash tag": (redis(prefix="a{b}"), "ledger.prefix"),
+    "redis, a pattern": (redis(prefix="a*"), "ledger.prefix"),
+    "redis, no time": (redis(timeout_ms=0), "ledger.timeout_ms"),
+    "redis, all the time": (redis(timeout_ms=5001), "ledger.timeout_ms"),
+    "redis, no replicas": (redis(replicas=0), "ledger.replicas"),
+    "redis, a rate's failure": (redis(on_failure={"rate": "open"}), "ledger.on_failure.rate"),
+    "redis, a quota's failure": (redis(on_failure={"quota": "local"}), "ledger.on_failure.quota"),
     "ledger": ({"ledger": {"backend": "file"}}, "ledger.backend"),
     "proxy": ({"trusted_proxies": ["proxy.test"]}, "trusted_proxies"),
     "log": ({"log": {"level": "trace"}}, "log.level"),
@@ -445,6 +579,15 @@ BLIND = {
     "plan of allow": (profile(allow={"plans": ["gold"]}) | {"plans": {"free": {}},
                                                              "default_plan": "free"}, "allow.plans"),
     "default plan": ({"plans": {"free": {}}, "default_plan": "gold"}, "default_plan"),
+    "a limit twice": (limits({"name": "a", "kind": "open", "max": 1},
+                             {"name": "a", "kind": "count", "max": 1}),
+                      "plans.free.limits[1].name"),
+    "rate too fast": (limit("rate", max=600001), "plans.free.limits[0].max"),
+    "burst of a lifetime": (limit("rate", max=1, burst=600000), "plans.free.limits[0].burst"),
+    "redis, port 0": (redis(url="redis://h:0"), "ledger.url"),
+    "redis, a large port": (redis(url="redis://h:65536"), "ledger.url"),
+    "redis, a large database": (redis(url="redis://h/65536"), "ledger.url"),
+    "redis, no IPv6": (redis(url="redis://[1.2.3.4]"), "ledger.url"),
     "drain": ({"drain": {"delay_s": 11, "timeout_s": 10}}, "drain.timeout_s"),
     "network with host bits": ({"trusted_proxies": ["10.0.0.1/8"]}, "trusted_proxies"),
 }

@@ -104,6 +104,20 @@ static const struct {
       "['a/b']}}}",
       { "listen: must be", "ui: the upload page", "auth.issuers.i: needs exactly one",
         "buckets.main.region: is missing", "profiles.q.key: ", "default_profile: must name" } },
+    { "limits, all at once",
+      "{'auth': {'issuers': [{'issuer': 'i', 'audience': ['a'], 'algorithms': ['HS256'],"
+      " 'secret_file': '/s'}]}, 'buckets': {'main': {'bucket': 'bbb', 'region': 'r'}},"
+      " 'profiles': {'default': {'bucket': 'main', 'key': '{uuid}', 'max_bytes': 9,"
+      " 'content_types': ['a/b']}}, 'default_plan': 'p', 'ledger': {'backend': 'none'},"
+      " 'plans': {'p': {'limits': [{'name': 'a', 'kind': 'rate', 'max': 1},"
+      " {'name': 'a', 'kind': 'open', 'max': 1, 'burst': 2, 'window': 'month'}]}}}",
+      { "plans.p.limits[0].window_s: is missing", "plans.p.limits[1].name: is there twice",
+        "plans.p.limits[1].window: goes with", "plans.p.limits[1].burst: goes with",
+        "plans.p.limits: need a ledger" } },
+    { "a ledger's members by their backend",
+      "{'ledger': {'backend': 'redis', 'path': 7, 'url': 'redis://h', 'timeout_ms': 0}, 'x': 1}",
+      { "ledger.path: must be a string", "ledger.timeout_ms: must be at least 1",
+        "x: unknown member" } },
 };
 
 static void test_refused(void **state)
@@ -184,6 +198,21 @@ static const struct {
       { "AWS_REGION=eu-north-1", "PRESIGND__BUCKETS__X__BUCKET=xxx" },
       "buckets.x.region",
       "\"eu-north-1\"" },
+    { "a ledger",
+      { "PRESIGND__LEDGER__BACKEND=redis", "PRESIGND__LEDGER__URL=redis://h",
+        "PRESIGND__LEDGER__ON_FAILURE__QUOTA=allow" },
+      "ledger.on_failure",
+      "{\"quota\":\"allow\",\"rate\":\"local\"}" },
+    { "a ledger's path", { "PRESIGND__LEDGER__PATH=/l" }, "ledger.path", "\"/l\"" },
+    { "a ledger whole",
+      { "PRESIGND__LEDGER={\"backend\":\"none\"}" },
+      "ledger",
+      "{\"backend\":\"none\"}" },
+    { "limits, whole",
+      { "PRESIGND__PLANS__A__LIMITS=[{\"name\":\"n\",\"kind\":\"rate\",\"max\":9,\"window_s\":60}]",
+        "PRESIGND__DEFAULT_PLAN=a" },
+      "plans.a.limits",
+      "[{\"name\":\"n\",\"kind\":\"rate\",\"max\":9,\"window_s\":60,\"burst\":9}]" },
     { "other people's variables",
       { "PRESIGND_LISTEN=1", "presignd__listen=2" },
       "listen",
@@ -236,6 +265,9 @@ static const struct {
       "PRESIGND__BUCKETS__A-B__REGION: no" },
     { "behind a text", "PRESIGND__LISTEN__X=1", "PRESIGND__LISTEN__X: no member" },
     { "into a list", "PRESIGND__AUTH__ISSUERS__0__SCOPE=a", "PRESIGND__AUTH__ISSUERS__0" },
+    { "into limits", "PRESIGND__PLANS__A__LIMITS__0__MAX=9", "PRESIGND__PLANS__A__LIMITS__0__MAX" },
+    { "a ledger's number", "PRESIGND__LEDGER__REPLICAS=two", "PRESIGND__LEDGER__REPLICAS: the" },
+    { "a ledger's password", "PRESIGND__LEDGER__PASSWORD=x", "PRESIGND__LEDGER__PASSWORD: no" },
     { "into a map with capitals", "PRESIGND__PROFILES__DEFAULT__FIELDS__ACL=private",
       "PRESIGND__PROFILES__DEFAULT__FIELDS__ACL: no member" },
     { "behind a pair", "PRESIGND__PROFILES__DEFAULT__METADATA__SET__A__B=x",
@@ -339,6 +371,124 @@ static void test_profiles_keep_their_words(void **state)
     config_unref(c);
 }
 
+/* One limit of each kind, and what is made of it. */
+static const struct {
+    const char *name, *text;
+    struct limit want;
+} made_limits[] = {
+    { "rate",
+      "{'name': 'a', 'kind': 'rate', 'max': 60, 'window_s': 30}",
+      { .kind = LIMIT_RATE, .max = 60, .window_s = 30, .burst = 60 } },
+    { "rate with a burst",
+      "{'name': 'a', 'kind': 'rate', 'max': 60, 'window_s': 30, 'burst': 5}",
+      { .kind = LIMIT_RATE, .max = 60, .window_s = 30, .burst = 5 } },
+    { "count a day",
+      "{'name': 'a', 'kind': 'count', 'max': 7, 'window_s': 86400}",
+      { .kind = LIMIT_COUNT, .max = 7, .window_s = 86400 } },
+    { "bytes a month",
+      "{'name': 'a', 'kind': 'bytes', 'max': 7, 'window': 'month'}",
+      { .kind = LIMIT_BYTES, .max = 7, .window_s = WINDOW_MONTH } },
+    { "bytes for ever",
+      "{'name': 'a', 'kind': 'bytes', 'max': 9007199254740991}",
+      { .kind = LIMIT_BYTES, .max = 9007199254740991, .window_s = WINDOW_FOREVER } },
+    { "open", "{'name': 'a', 'kind': 'open', 'max': 1}", { .kind = LIMIT_OPEN, .max = 1 } },
+};
+
+/* A variable whose value is JSON with ' for ". */
+static const char *variable(char *out, size_t size, const char *name, const char *value)
+{
+    snprintf(out, size, "%s=%s", name, value);
+    for (char *p = out; (p = strchr(p, '\'')) != NULL;)
+        *p = '"';
+    return out;
+}
+
+static void test_limits(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ROWS(made_limits); i++) {
+        char list[512], set_limits[600];
+        snprintf(list, sizeof(list), "[%s]", made_limits[i].text);
+        const char *environment[] = { variable(set_limits, sizeof(set_limits),
+                                               "PRESIGND__PLANS__P__LIMITS", list),
+                                      "PRESIGND__DEFAULT_PLAN=p", NULL };
+        AUTO(buf) why = BUF_INIT(TEXT_MAX);
+        struct config *c;
+        if (load(base, env_of(environment), false, &c, &why) != ST_OK)
+            fail_msg("%s: %.*s", made_limits[i].name, STR_ARGS(buf_view(&why)));
+        const struct limit *got = c->rules.default_plan->limits, *want = &made_limits[i].want;
+        CHECK_EQ(made_limits[i].name, c->rules.default_plan->n_limits, 1);
+        CHECK_TEXT(made_limits[i].name, got->name, "a");
+        CHECK_EQ(made_limits[i].name, got->kind, want->kind);
+        CHECK_EQ(made_limits[i].name, got->max, want->max);
+        CHECK_EQ(made_limits[i].name, got->window_s, want->window_s);
+        CHECK_EQ(made_limits[i].name, got->burst, want->burst);
+        config_unref(c);
+    }
+}
+
+static const struct {
+    const char *name, *ledger, *host;
+    int64_t port, database;
+    bool tls;
+} made_redis[] = {
+    { "all", "{'backend': 'redis', 'url': 'redis://cache.test:6380/15'}", "cache.test", 6380, 15,
+      false },
+    { "a host", "{'backend': 'redis', 'url': 'redis://h'}", "h", 6379, 0, false },
+    { "a port", "{'backend': 'redis', 'url': 'redis://h:1'}", "h", 1, 0, false },
+    { "a database", "{'backend': 'redis', 'url': 'redis://h/2'}", "h", 6379, 2, false },
+    { "empty parts", "{'backend': 'redis', 'url': 'redis://h:/'}", "h", 6379, 0, false },
+    { "TLS", "{'backend': 'redis', 'url': 'rediss://h'}", "h", 6379, 0, true },
+    { "IPv6", "{'backend': 'redis', 'url': 'rediss://[2001:db8::1]:7/3'}", "2001:db8::1", 7, 3,
+      true },
+};
+
+static void test_redis(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ROWS(made_redis); i++) {
+        char text[512];
+        const char *environment[] = { variable(text, sizeof(text), "PRESIGND__LEDGER",
+                                               made_redis[i].ledger),
+                                      "PRESIGND__LEDGER__USERNAME=u",
+                                      "PRESIGND__LEDGER__PASSWORD_FILE=/p",
+                                      "PRESIGND__LEDGER__REPLICAS=3",
+                                      "PRESIGND__LEDGER__ON_FAILURE__RATE=deny",
+                                      "PRESIGND__LEDGER__ON_FAILURE__QUOTA=allow",
+                                      NULL };
+        AUTO(buf) why = BUF_INIT(TEXT_MAX);
+        struct config *c;
+        if (load(base, env_of(environment), false, &c, &why) != ST_OK)
+            fail_msg("%s: %.*s", made_redis[i].name, STR_ARGS(buf_view(&why)));
+        const struct ledger_config *l = &c->ledger;
+        CHECK_EQ(made_redis[i].name, l->backend, LEDGER_REDIS);
+        CHECK_TEXT(made_redis[i].name, l->redis.server.host, made_redis[i].host);
+        CHECK_EQ(made_redis[i].name, l->redis.server.port, made_redis[i].port);
+        CHECK_EQ(made_redis[i].name, l->redis.server.database, made_redis[i].database);
+        CHECK_EQ(made_redis[i].name, l->redis.server.tls, made_redis[i].tls);
+        CHECK_EQ(made_redis[i].name, l->redis.server.timeout_ms, 50);
+        CHECK(made_redis[i].name, l->redis.server.password == NULL);
+        CHECK_TEXT(made_redis[i].name, l->redis.server.username, "u");
+        CHECK_TEXT(made_redis[i].name, l->password_file, "/p");
+        CHECK_TEXT(made_redis[i].name, l->redis.prefix, "presignd:");
+        CHECK_EQ(made_redis[i].name, l->redis.replicas, 3);
+        CHECK_EQ(made_redis[i].name, l->redis.on_rate, ON_RATE_DENY);
+        CHECK_EQ(made_redis[i].name, l->redis.on_quota, ON_QUOTA_ALLOW);
+        config_unref(c);
+    }
+}
+
+static void test_sqlite_as_it_comes(void **state)
+{
+    (void)state;
+    AUTO(buf) why = BUF_INIT(TEXT_MAX);
+    struct config *c;
+    assert_int_equal(load(base, NULL, false, &c, &why), ST_OK);
+    assert_int_equal(c->ledger.backend, LEDGER_SQLITE);
+    CHECK_TEXT("path", c->ledger.path, "/var/lib/presignd/ledger.db");
+    config_unref(c);
+}
+
 static void test_dev(void **state)
 {
     (void)state;
@@ -348,6 +498,7 @@ static void test_dev(void **state)
     const char *keys[] = { "AWS_ACCESS_KEY_ID=AKID", "AWS_SECRET_ACCESS_KEY=s", NULL };
     struct config_ask ask = { .dev = true,
                               .dev_secret_file = "/s",
+                              .dev_ledger_path = "/l",
                               .environment = env_of(variables) };
     AUTO(buf) why = BUF_INIT(TEXT_MAX);
     struct config *c = NULL;
@@ -356,6 +507,9 @@ static void test_dev(void **state)
     CHECK_TEXT("listen", c->listen, "127.0.0.1:0");
     CHECK_TEXT("bucket", c->rules.buckets[0].where.bucket, "other-bucket");
     CHECK_TEXT("secret", c->issuers[0].secret_file, "/s");
+    CHECK_TEXT("ledger", c->ledger.path, "/l");
+    CHECK_TEXT("plan", c->rules.default_plan->name, "dev");
+    assert_true(c->rules.default_plan->n_limits > 0);
     assert_int_equal(c->provider, CRED_STATIC);
     assert_int_equal(c->drain_delay_ms, 0);
     config_unref(c);
@@ -384,6 +538,30 @@ static void test_dev_and_a_file(void **state)
     config_unref(c);
 }
 
+/* Plans and what holds them go together: a file that says something of them says all. */
+static void test_dev_and_plans_of_a_file(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *members;
+        size_t n_plans;
+    } files[] = {
+        { "nothing of them", "'ui': false", 1 },
+        { "no ledger", "'ledger': {'backend': 'none'}", 0 },
+        { "plans", "'plans': {'a': {}, 'b': {}}, 'default_plan': 'b'", 2 },
+    };
+    for (size_t i = 0; i < ROWS(files); i++) {
+        char text[1024];
+        AUTO(buf) why = BUF_INIT(TEXT_MAX);
+        struct config *c;
+        snprintf(text, sizeof(text), "%.*s, %s}", (int)strlen(base) - 1, base, files[i].members);
+        if (load(text, NULL, true, &c, &why) != ST_OK)
+            fail_msg("%s: %.*s", files[i].name, STR_ARGS(buf_view(&why)));
+        CHECK_EQ(files[i].name, c->rules.n_plans, files[i].n_plans);
+        config_unref(c);
+    }
+}
+
 static const struct {
     const char *name, *was, *now, *want;
 } restarts[] = {
@@ -393,6 +571,10 @@ static const struct {
     { "threads", "PRESIGND__THREADS=1", "PRESIGND__THREADS=2", "threads, limits.connections" },
     { "idle", "PRESIGND__LIMITS__IDLE_TIMEOUT_S=1", "PRESIGND__LIMITS__IDLE_TIMEOUT_S=2",
       "limits.idle_timeout_s" },
+    { "the ledger's backend", "PRESIGND__LEDGER__PATH=/l",
+      "PRESIGND__LEDGER={\"backend\":\"none\"}", "ledger" },
+    { "the ledger's place", "PRESIGND__LEDGER__PATH=/l", "PRESIGND__LEDGER__PATH=/m", "ledger" },
+    { "the ledger's default, said", "PRESIGND__UI=false", "PRESIGND__LEDGER__BACKEND=sqlite", "" },
     { "header", "PRESIGND__LIMITS__HEADER_BYTES=2000", "PRESIGND__LIMITS__HEADER_BYTES=3000",
       "limits.header_bytes" },
 };
@@ -516,6 +698,9 @@ static bool load_promises(void)
         "PRESIGND__CORS__ORIGINS=[\"https://a.test\"]",
         "PRESIGND__PROFILES__DEFAULT__METADATA__SET__BY={user}",
         "PRESIGND__PLANS__FREE__UNSETTLED=release",
+        "PRESIGND__PLANS__FREE__LIMITS=[{\"name\":\"a\",\"kind\":\"rate\",\"max\":1,\"window_s\":9}"
+        "]",
+        "PRESIGND__LEDGER={\"backend\":\"redis\",\"url\":\"redis://h:1/2\"}",
         "PRESIGND__DEFAULT_PLAN=free",
         NULL,
     };
@@ -528,7 +713,8 @@ static bool load_promises(void)
     if (st != ST_OK)
         return !c && oom_struck();
     const bool whole = c->rules.n_profiles == 1 && c->rules.default_profile && c->n_issuers == 1 &&
-                       c->server.cors.n_origins == 1 && c->rules.default_plan;
+                       c->server.cors.n_origins == 1 && c->rules.default_plan &&
+                       c->rules.default_plan->n_limits == 1 && c->ledger.redis.server.port == 1;
     const bool printed = config_print(&text, c) == ST_OK || oom_struck();
     config_unref(c);
     return whole && printed;
@@ -547,6 +733,8 @@ static void test_memory(void **state)
 TEST_MAIN(cmocka_unit_test(test_refused), cmocka_unit_test(test_no_file),
           cmocka_unit_test(test_environment), cmocka_unit_test(test_environment_refused),
           cmocka_unit_test(test_names_that_are_there), cmocka_unit_test(test_environment_alone),
-          cmocka_unit_test(test_profiles_keep_their_words), cmocka_unit_test(test_dev),
-          cmocka_unit_test(test_dev_and_a_file), cmocka_unit_test(test_restart),
+          cmocka_unit_test(test_profiles_keep_their_words), cmocka_unit_test(test_limits),
+          cmocka_unit_test(test_redis), cmocka_unit_test(test_sqlite_as_it_comes),
+          cmocka_unit_test(test_dev), cmocka_unit_test(test_dev_and_a_file),
+          cmocka_unit_test(test_dev_and_plans_of_a_file), cmocka_unit_test(test_restart),
           cmocka_unit_test(test_threads), cmocka_unit_test(test_memory))

@@ -132,13 +132,19 @@ static void object_seen(struct object_look *k, const struct object_seen *seen)
     request_wake(&u->g.r);
 }
 
-/* ST_OK: object_seen comes later. */
-static enum status start_looking(struct upload_call *u)
+static enum step refuse_store(struct request *r, struct str detail, struct str reason)
 {
+    fault_set(&r->fault, ST_STORAGE_FAILED, detail);
+    r->fault.log_reason = reason;
+    return request_refuse(r, ST_STORAGE_FAILED);
+}
+
+/* STEP_WAIT: object_seen comes later. */
+static enum step start_looking(struct upload_call *u)
+{
+    static const struct str cannot = STR_INIT("The store cannot be asked.");
     struct worker *w = worker_of(&u->g.r);
     struct fetcher *fr = worker_fetcher(w);
-    if (!fr)
-        return ST_NO_MEMORY;
     const struct object_ask ask = {
         .bucket = upload_bucket(u->g.world->settings.rules, &u->found),
         .key = u->found.key,
@@ -147,27 +153,30 @@ static enum status start_looking(struct upload_call *u)
         .now_s = u->g.r.now_s,
     };
     if (!ask.bucket)
-        return ST_INVALID;
+        return refuse_store(&u->g.r, cannot,
+                            STR("the upload's bucket is not in the configuration any more"));
     u->look.done = object_seen;
-    return object_look_start(&u->look, fr, &ask);
+    const enum status st = fr ? object_look_start(&u->look, fr, &ask) : ST_NO_MEMORY;
+    u->looking = st == ST_OK;
+    if (st == ST_OK)
+        return STEP_WAIT;
+    return st == ST_NO_MEMORY ? request_refuse(&u->g.r, ST_OVERLOADED)
+                              : refuse_store(&u->g.r, cannot, str_from(status_name(st)));
 }
 
 static enum step look_at_object(struct request *r)
 {
     struct upload_call *u = upload_call_of(r);
     if (!u->asked_store) {
-        const enum status st = start_looking(u);
         u->asked_store = true;
-        u->looking = st == ST_OK;
-        if (st == ST_INVALID)
-            r->fault.log_reason = STR("the upload's bucket is not in the configuration any more");
-        if (st != ST_OK)
-            return request_refuse(r, st == ST_INVALID ? ST_STORAGE_FAILED : ST_OVERLOADED);
+        const enum step started = start_looking(u);
+        if (started != STEP_WAIT)
+            return started;
     }
     return u->looking ? request_wait(r, INT64_MAX) : STEP_ON; /* the look has a deadline */
 }
 
-static enum step refuse_store(struct request *r, const struct object_seen *seen)
+static enum step refuse_answer(struct request *r, const struct object_seen *seen)
 {
     fault_set(&r->fault, ST_STORAGE_FAILED,
               seen->http == 0 ? STR("The store did not answer.")
@@ -196,7 +205,7 @@ static enum step judge_object(struct request *r)
     const struct upload_call *u = upload_call_of(r);
     const struct upload *f = &u->found;
     if (u->seen.presence == OBJECT_UNKNOWN)
-        return refuse_store(r, &u->seen);
+        return refuse_answer(r, &u->seen);
     if (u->seen.presence == OBJECT_MISSING)
         return refuse_state(r, STR("There is no object under the upload's key."));
     if (f->content_length >= 0 && u->seen.size != f->content_length)

@@ -6,6 +6,7 @@
 
 #include "presignd/metrics.h"
 #include "presignd/request.h"
+#include "presignd/sweeper.h"
 
 struct gauge {
     const char *name; /* "presignd_credentials_remaining_seconds" */
@@ -15,9 +16,16 @@ struct gauge {
     double value;
 };
 
-/* Sums over `n` loops; labels of routes come from the table; then the gauges, in their order. */
-void exposition_write(struct buf *out, const struct metrics *const *loops, size_t n,
-                      const struct route *routes, size_t n_routes, const struct gauge *gauges,
-                      size_t n_gauges);
+struct exposition {
+    const struct metrics *const *loops; /* summed */
+    size_t n_loops;
+    const struct route *routes; /* their labels */
+    size_t n_routes;
+    const struct sweep_counts *sweeps; /* NULL: nothing is swept */
+    const struct gauge *gauges;        /* last, in their order */
+    size_t n_gauges;
+};
+
+void exposition_write(struct buf *out, const struct exposition *e);
 
 #endif

@@ -102,7 +102,7 @@ static size_t run_checks(struct request *r, struct check *list)
     struct check *ledger = check_add(list, &n, "ledger");
     struct str why = STR("");
     ledger->ok = ledger_ready(w->ledger, &why);
-    buf_str(&ledger->reason, why);
+    buf_str(&ledger->reason, str_slice(why, 0, REASON_MAX));
 
     struct check *draining = check_add(list, &n, "draining");
     draining->ok = !atomic_load(&w->fleet->draining);
@@ -209,7 +209,14 @@ static enum step answer_metrics(struct request *r)
         return request_refuse(r, ST_OVERLOADED);
     for (size_t i = 0; i < f->n_workers; i++)
         all[i] = &f->workers[i]->metrics;
-    exposition_write(&r->out, all, f->n_workers, api_routes, api_routes_n, gauges, n);
+    const struct exposition e = { .loops = all,
+                                  .n_loops = f->n_workers,
+                                  .routes = api_routes,
+                                  .n_routes = api_routes_n,
+                                  .sweeps = f->sweeps,
+                                  .gauges = gauges,
+                                  .n_gauges = n };
+    exposition_write(&r->out, &e);
     r->out_type = "text/plain; version=0.0.4; charset=utf-8";
     return request_answer(r, 200);
 }

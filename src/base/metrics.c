@@ -23,23 +23,24 @@ void metric_observe(struct metric_histogram *h, int64_t micros)
     metric_add(&h->sum_us, (uint64_t)value);
 }
 
-/* NULL: no room for it. */
 static metric_cell *cell_named(struct metric_names *m, struct str name)
 {
-    const size_t n = (size_t)metric_read(&m->n);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < (size_t)metric_read(&m->n); i++)
         if (str_equal(str_from(m->rows[i].name), name))
             return &m->rows[i].count;
-    if (n == METRIC_NAMES || name.len > METRIC_NAME_MAX)
-        return NULL;
-    memcpy(m->rows[n].name, name.ptr, name.len);
-    /* whoever sees the number sees the name */
-    atomic_store_explicit(&m->n, n + 1, memory_order_release);
-    return &m->rows[n].count;
+    return NULL;
 }
 
 void metric_add_named(struct metric_names *m, struct str name)
 {
     metric_cell *c = cell_named(m, name);
-    metric_add(c ? c : &m->others, 1);
+    const size_t n = (size_t)metric_read(&m->n);
+    if (c || n == METRIC_NAMES || name.len > METRIC_NAME_MAX) {
+        metric_add(c ? c : &m->others, 1);
+        return;
+    }
+    memcpy(m->rows[n].name, name.ptr, name.len);
+    metric_add(&m->rows[n].count, 1);
+    /* whoever sees the number sees the row */
+    atomic_store_explicit(&m->n, n + 1, memory_order_release);
 }

@@ -13,10 +13,7 @@ static const double SHOWN_MAX = 1e15; /* thousandths of it still fit 64 bits */
 
 struct writer {
     struct buf *out;
-    const struct metrics *const *loops;
-    size_t n_loops;
-    const struct route *routes;
-    size_t n_routes;
+    const struct exposition *e;
 };
 
 static void family(struct buf *out, const char *name, const char *type, const char *help)
@@ -90,9 +87,9 @@ static void gauge_value(struct buf *out, double v)
 static uint64_t sum(const struct writer *w, size_t offset)
 {
     uint64_t total = 0;
-    for (size_t i = 0; i < w->n_loops; i++)
+    for (size_t i = 0; i < w->e->n_loops; i++)
         total +=
-            metric_read((const metric_cell *)(const void *)((const char *)w->loops[i] + offset));
+            metric_read((const metric_cell *)(const void *)((const char *)w->e->loops[i] + offset));
     return total;
 }
 
@@ -106,11 +103,22 @@ static void counter(const struct writer *w, const char *name, const char *help, 
     number(w->out, v);
 }
 
+/* name{key="value"} n */
+static void series(const struct writer *w, const char *name, const char *key, struct str value,
+                   uint64_t n)
+{
+    buf_str(w->out, str_from(name));
+    buf_lit(w->out, "{");
+    label(w->out, key, value);
+    buf_lit(w->out, "}");
+    number(w->out, n);
+}
+
 /* ---- requests ----------------------------------------------------------------------------------- */
 
 static struct str label_of(const struct writer *w, size_t route)
 {
-    return route < w->n_routes ? str_from(w->routes[route].label) : STR("none");
+    return route < w->e->n_routes ? str_from(w->e->routes[route].label) : STR("none");
 }
 
 /* Rows of one label are one series. */
@@ -172,26 +180,22 @@ static void refusals(const struct writer *w)
         }
         if (n == 0)
             continue;
-        buf_str(w->out, str_from(name));
-        buf_lit(w->out, "{");
-        label(w->out, "code", status_code((enum status)i));
-        buf_lit(w->out, "}");
-        number(w->out, n);
+        series(w, name, "code", status_code((enum status)i), n);
     }
 }
 
 static void grants(const struct writer *w)
 {
-    family(w->out, "presignd_grants_total", "counter", "Packets handed out, by method.");
-    buf_lit(w->out, "presignd_grants_total{method=\"POST\"}");
-    number(w->out, SUM(w, grants_post));
-    buf_lit(w->out, "presignd_grants_total{method=\"PUT\"}");
-    number(w->out, SUM(w, grants_put));
+    static const char name[] = "presignd_grants_total";
+    family(w->out, name, "counter", "Packets handed out, by method.");
+    series(w, name, "method", STR("POST"), SUM(w, grants_post));
+    series(w, name, "method", STR("PUT"), SUM(w, grants_put));
 }
 
-static void bucket_line(const struct writer *w, size_t i, uint64_t so_far)
+static void bucket_line(const struct writer *w, const char *name, size_t i, uint64_t so_far)
 {
-    buf_lit(w->out, "presignd_request_duration_seconds_bucket{le=\"");
+    buf_str(w->out, str_from(name));
+    buf_lit(w->out, "_bucket{le=\"");
     if (i < METRIC_BUCKETS)
         micros_as_seconds(w->out, (uint64_t)metric_bounds_us[i]);
     else
@@ -200,18 +204,21 @@ static void bucket_line(const struct writer *w, size_t i, uint64_t so_far)
     number(w->out, so_far);
 }
 
-static void latency(const struct writer *w)
+/* `at` is the histogram's place in struct metrics. */
+static void histogram(const struct writer *w, const char *name, const char *help, size_t at)
 {
-    family(w->out, "presignd_request_duration_seconds", "histogram",
-           "From the end of the request's header to the end of the answer.");
+    family(w->out, name, "histogram", help);
     uint64_t so_far = 0;
     for (size_t i = 0; i <= METRIC_BUCKETS; i++) {
-        so_far += SUM_AT(w, latency.bucket, i);
-        bucket_line(w, i, so_far);
+        so_far += sum(w, at + offsetof(struct metric_histogram, bucket) + i * sizeof(metric_cell));
+        bucket_line(w, name, i, so_far);
     }
-    buf_lit(w->out, "presignd_request_duration_seconds_sum ");
-    micros_as_seconds(w->out, SUM(w, latency.sum_us));
-    buf_lit(w->out, "\npresignd_request_duration_seconds_count");
+    buf_str(w->out, str_from(name));
+    buf_lit(w->out, "_sum ");
+    micros_as_seconds(w->out, sum(w, at + offsetof(struct metric_histogram, sum_us)));
+    buf_lit(w->out, "\n");
+    buf_str(w->out, str_from(name));
+    buf_lit(w->out, "_count");
     number(w->out, so_far);
 }
 
@@ -227,6 +234,78 @@ static void connections(const struct writer *w)
     buf_lit(w->out, "presignd_connections_open");
     /* the two are read one after the other while loops go on */
     number(w->out, opened > closed ? opened - closed : 0);
+}
+
+/* ---- the ledger --------------------------------------------------------------------------------- */
+
+static void reservations(const struct writer *w)
+{
+    static const char name[] = "presignd_reservations_total";
+    family(w->out, name, "counter",
+           "Answers of the ledger to requests for packets; released: given back, no packet was "
+           "handed out.");
+    series(w, name, "outcome", STR("taken"), SUM(w, reservations_taken));
+    series(w, name, "outcome", STR("replayed"), SUM(w, reservations_replayed));
+    series(w, name, "outcome", STR("refused"), SUM(w, reservations_refused));
+    series(w, name, "outcome", STR("unavailable"), SUM(w, reservations_unavailable));
+    series(w, name, "outcome", STR("released"), SUM(w, reservations_released));
+}
+
+/* NULL: this loop never met it. */
+static const metric_cell *refusals_of(const struct metrics *m, struct str limit)
+{
+    const struct metric_names *names = &m->limit_refusals;
+    for (size_t i = 0; i < metric_names_n(names); i++)
+        if (str_equal(str_from(names->rows[i].name), limit))
+            return &names->rows[i].count;
+    return NULL;
+}
+
+/* Each loop numbers the names in the order that it met them: the first that has one tells it. */
+static void refusals_of_all(const struct writer *w, const char *name, size_t loop, struct str limit)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < w->e->n_loops; i++) {
+        const metric_cell *c = refusals_of(w->e->loops[i], limit);
+        if (c && i < loop)
+            return;
+        n += c ? metric_read(c) : 0;
+    }
+    series(w, name, "limit", limit, n);
+}
+
+static void refusals_by_limit(const struct writer *w)
+{
+    static const char name[] = "presignd_limit_refusals_total";
+    family(w->out, name, "counter", "Refusals by the limit that had no room.");
+    for (size_t loop = 0; loop < w->e->n_loops; loop++) {
+        const struct metric_names *m = &w->e->loops[loop]->limit_refusals;
+        for (size_t i = 0; i < metric_names_n(m); i++)
+            refusals_of_all(w, name, loop, str_from(m->rows[i].name));
+    }
+    const uint64_t others = SUM(w, limit_refusals.others);
+    if (others > 0)
+        series(w, name, "limit", STR(""), others);
+}
+
+static void sweeps(const struct writer *w)
+{
+    static const char name[] = "presignd_sweeps_total";
+    const struct sweep_counts *s = w->e->sweeps;
+    if (!s)
+        return;
+    family(w->out, name, "counter",
+           "Uploads settled after their packet died, by what the store said.");
+    series(w, name, "outcome", STR("there"), metric_read(&s->there));
+    series(w, name, "outcome", STR("missing"), metric_read(&s->missing));
+    series(w, name, "outcome", STR("unknown"), metric_read(&s->unknown));
+    series(w, name, "outcome", STR("unasked"), metric_read(&s->unasked));
+    series(w, name, "outcome", STR("failed"), metric_read(&s->failed));
+    counter(w, "presignd_sweep_heads_total", "HEAD requests of the sweeper.",
+            metric_read(&s->heads));
+    family(w->out, "presignd_sweep_backlog", "gauge", "Uploads that wait to be settled.");
+    buf_lit(w->out, "presignd_sweep_backlog");
+    number(w->out, metric_read(&s->backlog));
 }
 
 static void write_gauges(struct buf *out, const struct gauge *gauges, size_t n)
@@ -245,27 +324,27 @@ static void write_gauges(struct buf *out, const struct gauge *gauges, size_t n)
     }
 }
 
-void exposition_write(struct buf *out, const struct metrics *const *loops, size_t n,
-                      const struct route *routes, size_t n_routes, const struct gauge *gauges,
-                      size_t n_gauges)
+void exposition_write(struct buf *out, const struct exposition *e)
 {
-    const struct writer w = {
-        .out = out,
-        .loops = loops,
-        .n_loops = n,
-        .routes = routes,
-        .n_routes = n_routes,
-    };
+    const struct writer w = { .out = out, .e = e };
     requests(&w);
     refusals(&w);
     grants(&w);
+    reservations(&w);
+    refusals_by_limit(&w);
+    sweeps(&w);
     counter(&w, "presignd_token_cache_hits_total", "Tokens known from an earlier request.",
             SUM(&w, token_cache_hits));
     counter(&w, "presignd_token_cache_misses_total", "Tokens that had to be verified.",
             SUM(&w, token_cache_misses));
-    latency(&w);
+    histogram(&w, "presignd_request_duration_seconds",
+              "From the end of the request's header to the end of the answer.",
+              offsetof(struct metrics, latency));
+    histogram(&w, "presignd_ledger_duration_seconds",
+              "From a question to the ledger to its answer.",
+              offsetof(struct metrics, ledger_latency));
     connections(&w);
     counter(&w, "presignd_log_lines_lost_total", "Log lines dropped: the reader was too slow.",
             SUM(&w, log_lines_lost));
-    write_gauges(out, gauges, n_gauges);
+    write_gauges(out, e->gauges, e->n_gauges);
 }

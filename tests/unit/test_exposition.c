@@ -13,10 +13,17 @@ static const struct route routes[] = {
 /* clang-format on */
 
 static struct buf written(const struct metrics *const *loops, size_t n, const struct gauge *gauges,
-                          size_t n_gauges)
+                          size_t n_gauges, const struct sweep_counts *sweeps)
 {
     struct buf out = BUF_INIT(1 << 20);
-    exposition_write(&out, loops, n, routes, ROWS(routes), gauges, n_gauges);
+    const struct exposition e = { .loops = loops,
+                                  .n_loops = n,
+                                  .routes = routes,
+                                  .n_routes = ROWS(routes),
+                                  .sweeps = sweeps,
+                                  .gauges = gauges,
+                                  .n_gauges = n_gauges };
+    exposition_write(&out, &e);
     assert_int_equal(buf_check(&out), ST_OK);
     buf_cstr(&out);
     return out;
@@ -66,7 +73,7 @@ static void test_sums(void **state)
     metric_observe(&two.latency, 60);
     metric_observe(&two.latency, 1000000000);
 
-    AUTO(buf) out = written(loops, 2, NULL, 0);
+    AUTO(buf) out = written(loops, 2, NULL, 0, NULL);
     check_line(&out, "presignd_requests_total{route=\"a\",status=\"201\"} 112");
     check_line(&out, "presignd_requests_total{route=\"b\\\"\\\\\\n\",status=\"404\"} 1");
     check_line(&out, "presignd_requests_total{route=\"none\",status=\"404\"} 9");
@@ -102,7 +109,7 @@ static void test_gauges(void **state)
     /* clang-format on */
     static struct metrics none;
     const struct metrics *const loops[] = { &none };
-    AUTO(buf) out = written(loops, 1, gauges, ROWS(gauges));
+    AUTO(buf) out = written(loops, 1, gauges, ROWS(gauges), NULL);
     check_line(&out, "presignd_keys_age_seconds{issuer=\"https://a/\"} 12.500");
     check_line(&out, "presignd_keys_age_seconds{issuer=\"b\"} 3");
     assert_int_equal(count(&out, "# TYPE presignd_keys_age_seconds gauge"), 1);
@@ -114,13 +121,72 @@ static void test_gauges(void **state)
     check_line(&out, "presignd_huge 1000000000000000");
 }
 
+static void test_ledger(void **state)
+{
+    (void)state;
+    static struct metrics one, two, three;
+    const struct metrics *const loops[] = { &one, &two, &three };
+    static struct sweep_counts sweeps;
+    metric_add(&one.reservations_taken, 3);
+    metric_add(&two.reservations_taken, 4);
+    metric_add(&two.reservations_replayed, 1);
+    metric_add(&one.reservations_refused, 5);
+    metric_add(&one.reservations_unavailable, 6);
+    metric_add(&three.reservations_released, 7);
+    metric_observe(&one.ledger_latency, 75);
+    metric_observe(&three.ledger_latency, 75);
+    /* in different orders, and one that only the last has met */
+    metric_add_named(&one.limit_refusals, STR("daily"));
+    metric_add_named(&two.limit_refusals, STR("requests"));
+    metric_add_named(&two.limit_refusals, STR("daily"));
+    metric_add_named(&three.limit_refusals, STR("open"));
+    metric_add_named(&three.limit_refusals, STR("requests"));
+    metric_add_named(&three.limit_refusals, STR("requests"));
+    metric_add(&two.limit_refusals.others, 2);
+    metric_add(&sweeps.there, 1);
+    metric_add(&sweeps.missing, 2);
+    metric_add(&sweeps.unknown, 3);
+    metric_add(&sweeps.unasked, 4);
+    metric_add(&sweeps.failed, 5);
+    metric_add(&sweeps.heads, 6);
+    metric_add(&sweeps.backlog, 7);
+
+    AUTO(buf) out = written(loops, 3, NULL, 0, &sweeps);
+    check_line(&out, "presignd_reservations_total{outcome=\"taken\"} 7");
+    check_line(&out, "presignd_reservations_total{outcome=\"replayed\"} 1");
+    check_line(&out, "presignd_reservations_total{outcome=\"refused\"} 5");
+    check_line(&out, "presignd_reservations_total{outcome=\"unavailable\"} 6");
+    check_line(&out, "presignd_reservations_total{outcome=\"released\"} 7");
+    check_line(&out, "presignd_limit_refusals_total{limit=\"daily\"} 2");
+    check_line(&out, "presignd_limit_refusals_total{limit=\"requests\"} 3");
+    check_line(&out, "presignd_limit_refusals_total{limit=\"open\"} 1");
+    check_line(&out, "presignd_limit_refusals_total{limit=\"\"} 2");
+    assert_int_equal(count(&out, "presignd_limit_refusals_total{"), 4);
+    check_line(&out, "presignd_ledger_duration_seconds_bucket{le=\"0.00005\"} 0");
+    check_line(&out, "presignd_ledger_duration_seconds_bucket{le=\"0.0001\"} 2");
+    check_line(&out, "presignd_ledger_duration_seconds_sum 0.00015");
+    check_line(&out, "presignd_ledger_duration_seconds_count 2");
+    check_line(&out, "presignd_request_duration_seconds_count 0");
+    check_line(&out, "presignd_sweeps_total{outcome=\"there\"} 1");
+    check_line(&out, "presignd_sweeps_total{outcome=\"missing\"} 2");
+    check_line(&out, "presignd_sweeps_total{outcome=\"unknown\"} 3");
+    check_line(&out, "presignd_sweeps_total{outcome=\"unasked\"} 4");
+    check_line(&out, "presignd_sweeps_total{outcome=\"failed\"} 5");
+    check_line(&out, "presignd_sweep_heads_total 6");
+    check_line(&out, "presignd_sweep_backlog 7");
+
+    AUTO(buf) without = written(loops, 3, NULL, 0, NULL);
+    assert_int_equal(count(&without, "presignd_sweep"), 0);
+}
+
 /* Every series stands in its own family, each family once, each line of a known form. */
 static void test_form(void **state)
 {
     (void)state;
     static struct metrics none;
+    static const struct sweep_counts nothing_swept;
     const struct metrics *const loops[] = { &none };
-    AUTO(buf) out = written(loops, 1, NULL, 0);
+    AUTO(buf) out = written(loops, 1, NULL, 0, &nothing_swept);
     assert_int_equal(out.ptr[out.len - 1], '\n');
     struct str rest = buf_view(&out), line, family = STR_NONE;
     while (str_cut(&rest, '\n', &line)) {
@@ -134,4 +200,5 @@ static void test_form(void **state)
     }
 }
 
-TEST_MAIN(cmocka_unit_test(test_sums), cmocka_unit_test(test_gauges), cmocka_unit_test(test_form))
+TEST_MAIN(cmocka_unit_test(test_sums), cmocka_unit_test(test_gauges), cmocka_unit_test(test_ledger),
+          cmocka_unit_test(test_form))

@@ -43,6 +43,42 @@ static void test_bounds_ascend(void **state)
         CHECK("ascending", metric_bounds_us[i] > metric_bounds_us[i - 1]);
 }
 
+static uint64_t named(const struct metric_names *m, const char *name)
+{
+    for (size_t i = 0; i < metric_names_n(m); i++)
+        if (strcmp(m->rows[i].name, name) == 0)
+            return metric_read(&m->rows[i].count);
+    return 0;
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    static struct metric_names m;
+    char longest[METRIC_NAME_MAX + 2];
+    memset(longest, 'x', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = '\0';
+    metric_add_named(&m, str_from(longest));
+    CHECK_EQ("too long", metric_names_n(&m), 0);
+    CHECK_EQ("too long", metric_read(&m.others), 1);
+    longest[METRIC_NAME_MAX] = '\0';
+    metric_add_named(&m, str_from(longest));
+    metric_add_named(&m, str_from(longest));
+    CHECK_EQ("just as long as may be", named(&m, longest), 2);
+    metric_add_named(&m, STR("xx"));
+    CHECK_EQ("the beginning of another", named(&m, "xx"), 1);
+    for (int i = 2; i < METRIC_NAMES; i++) {
+        const char name[] = { 'n', (char)('A' + i), '\0' };
+        metric_add_named(&m, str_from(name));
+    }
+    CHECK_EQ("full", metric_names_n(&m), METRIC_NAMES);
+    metric_add_named(&m, STR("late"));
+    CHECK_EQ("one too many", metric_names_n(&m), METRIC_NAMES);
+    CHECK_EQ("one too many", metric_read(&m.others), 2);
+    metric_add_named(&m, STR("xx"));
+    CHECK_EQ("known when full", named(&m, "xx"), 2);
+}
+
 enum { ADDS = 100000 };
 
 static void *add_many(void *arg)
@@ -70,4 +106,4 @@ static void test_reader_sees_it_grow(void **state)
 }
 
 TEST_MAIN(cmocka_unit_test(test_observe), cmocka_unit_test(test_bounds_ascend),
-          cmocka_unit_test(test_reader_sees_it_grow))
+          cmocka_unit_test(test_names), cmocka_unit_test(test_reader_sees_it_grow))

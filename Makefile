@@ -24,7 +24,8 @@ SRCS := \
     \
     src/sign/endpoint.c src/sign/sigv4.c src/sign/post_packet.c src/sign/url_packet.c \
     \
-    src/net/address.c src/net/file_want.c src/net/fetch.c src/net/resp_link.c \
+    src/net/address.c src/net/file_want.c src/net/fetch.c \
+    src/net/resp_name.c src/net/resp_wire.c src/net/resp_hello.c src/net/resp_link.c \
     \
     src/creds/creds.c src/creds/cred_source.c src/creds/cred_json.c src/creds/cred_env.c \
     src/creds/cred_container.c src/creds/cred_imds.c src/creds/cred_auto.c src/creds/cred_store.c \
@@ -97,9 +98,12 @@ ALL_LDFLAGS = $(MODE) $(HARDEN) -pie -pthread -Wl,-z,relro,-z,now,--as-needed $(
 TEST_FLAGS := -Itests/unit -Itests/oom
 
 # Asked once, when the first recipe needs the answer.
-PC_CFLAGS = $(eval PC_CFLAGS := $(call pc,--cflags))$(PC_CFLAGS)
+PC_CFLAGS = $(eval PC_CFLAGS := $(call pc,--cflags) $(call tls,-DPRESIGND_HIREDIS_SSL))$(PC_CFLAGS)
 PC_LIBS = $(eval PC_LIBS := $(call pc,--libs))$(PC_LIBS)
-pc = $(or $(shell pkg-config $1 $(LIBS) && echo ' '),$(error pkg-config does not know all of $(LIBS)))
+pc = $(or $(shell pkg-config $1 $(LIBS) $(call tls,hiredis_ssl) && \
+    echo ' '),$(error pkg-config does not know all of $(LIBS)))
+# hiredis 1.0 and later bring TLS along.
+tls = $(if $(shell pkg-config --exists hiredis_ssl && echo yes),$1)
 
 BUILD_ID = $(or $(shell git rev-parse --short HEAD 2>/dev/null),release)
 $(B)/src/cmd/version.o: CPPFLAGS += -DPRESIGND_VERSION='"$(VERSION)"' \

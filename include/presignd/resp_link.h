@@ -4,50 +4,19 @@
  *
  * Names are resolved on a helper thread, anew at each reconnect (full jitter, 50 ms to 5 s). Each
  * command has our deadline; one that passes it is answered RESP_TIMEOUT at once, and its late
- * reply is dropped. After BREAKER_FAILURES in a row the breaker opens: commands fail at once until a
- * probe (PING) got through. Source: Redis protocol and command pages (redis.io/docs), hiredis 0.14
- * and 1.x headers.
+ * reply is dropped. After RESP_BREAKER_FAILURES in a row the breaker opens: commands fail at once
+ * until a probe (PING) got through; a probe without answer is the end of the connection. Source:
+ * Redis protocol and command pages (redis.io/docs), hiredis 0.14 and 1.x headers.
  */
 #ifndef PRESIGND_RESP_LINK_H
 #define PRESIGND_RESP_LINK_H
 
 #include "presignd/buf.h"
 #include "presignd/loop.h"
-#include "presignd/secret.h"
+#include "presignd/resp.h"
 
-struct resp_config { /* texts are borrowed: they outlive the link */
-    struct str host;
-    uint16_t port;
-    int database;
-    bool tls; /* ST_INVALID at resp_link_new where hiredis was built without */
-    struct str username;
-    const struct secret *password; /* NULL: none */
-    int64_t timeout_ms;            /* of one command */
-};
-
-enum resp_kind {
-    RESP_OK,      /* a reply that is no error: rows[] has it, flattened one level */
-    RESP_ERROR,   /* an error reply, text has it ("NOSCRIPT ...", "READONLY ...") */
-    RESP_TIMEOUT, /* sent, no reply in time: it may have happened or may yet happen */
-    RESP_UNSENT,  /* not connected, breaker open, or too many waiting: it did not happen */
-    RESP_LOST,    /* sent, then the connection broke: it may have happened */
-    RESP_GARBAGE, /* no reply that can be understood: the connection was closed */
-};
-
-enum { RESP_ROWS_MAX = 2048, RESP_WAITING_MAX = 8192 };
-
-struct resp_row { /* one element: integer, text or nothing */
-    bool null, is_int;
-    int64_t num;
-    struct str text;
-};
-
-struct resp_reply { /* valid during the callback only */
-    enum resp_kind kind;
-    struct str text;
-    const struct resp_row *rows;
-    size_t n_rows;
-};
+/* Failures in a row (no answer in time) that open the breaker; words of one command. */
+enum { RESP_BREAKER_FAILURES = 5, RESP_ARGS_MAX = 8192 };
 
 struct resp_link;
 

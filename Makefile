@@ -38,7 +38,9 @@ SRCS := \
     src/rules/profile_texts.c src/rules/profile.c src/rules/decide.c \
     \
     src/ledger/limits.c src/ledger/upload.c src/ledger/ledger.c src/ledger/ledger_none.c \
-    src/ledger/ledger_sqlite.c src/ledger/ledger_redis.c src/ledger/object_look.c \
+    src/ledger/ledger_sqlite.c src/ledger/rate_share.c src/ledger/ledger_scripts.c \
+    src/ledger/ledger_redis_ask.c src/ledger/ledger_redis_answer.c src/ledger/ledger_redis.c \
+    src/ledger/object_look.c \
     src/ledger/sweeper.c \
     \
     src/http/gate.c src/http/cors.c src/http/problem.c src/http/route.c src/http/request.c \
@@ -56,6 +58,10 @@ SRCS := \
     src/cmd/dev.c src/cmd/reload.c src/cmd/lanes.c src/cmd/ledgers.c src/cmd/serve.c \
     \
     src/main.c
+
+# Texts that the program carries: src/ledger/base.lua is `const struct str data_ledger_base_lua`.
+DATA := $(addprefix src/ledger/,base.lua reserve.lua handed.lua release.lua upload.lua due.lua \
+    tallies.lua probe.lua)
 
 FLOORS := base crypto sign net creds auth rules ledger http api app
 LIBS := libmicrohttpd jansson libjwt uuid libcurl openssl libutf8proc sqlite3 hiredis
@@ -131,8 +137,9 @@ SUBMAKE = +$(Q)$(MAKE) --no-print-directory NODEPS=1
 
 # ---- objects, one archive per floor, the program -------------------------------------------------
 
-floor_of = $(if $(filter src/config%.c src/main.c src/cmd/%,$1),app,$(word 2,$(subst /, ,$1)))
+floor_of = $(if $(filter src/config%.c src/main.c src/cmd/% src/web/%,$1),app,$(word 2,$(subst /, ,$1)))
 floor_srcs = $(foreach s,$(filter-out src/main.c,$(SRCS)),$(if $(filter $1,$(call floor_of,$s)),$s))
+floor_data = $(foreach d,$(DATA),$(if $(filter $1,$(call floor_of,$d)),$d))
 # Archives up to and including a floor, the highest first, as the linker wants them.
 upto = $(if $(filter $1,$(FLOORS)),$(call upto_,$1,$(FLOORS)),$(error no floor "$1" ($2)))
 upto_ = $(if $(filter-out $(firstword $2),$1),$(call upto_,$1,$(wordlist 2,99,$2))) \
@@ -149,8 +156,24 @@ $(B)/%.o: %.c $(B)/flags | deps-build
 	@echo "CC $<"
 	$(Q)$(CC) $(ALL_CFLAGS) $(PC_CFLAGS) -MMD -MP -c -o $@ $<
 
+# A text as a C array: its name is its path below src/, all but letters and digits as "_".
+$(DATA:%=$(B)/data/%.c): $(B)/data/%.c: %
+	@mkdir -p $(@D)
+	@echo "DATA $<"
+	$(Q)name=data_$$(echo '$(<:src/%=%)' | tr -c 'A-Za-z0-9\n' _); \
+	{ echo '#include "presignd/str.h"'; \
+	    echo "extern const struct str $$name;"; \
+	    echo 'static const unsigned char bytes[] = {'; \
+	    od -An -v -tu1 '$<' | sed 's/[0-9][0-9]*/&,/g'; \
+	    echo '};'; \
+	    echo "const struct str $$name = { (const char *)bytes, sizeof(bytes) };"; } >$@
+
+$(DATA:%=$(B)/data/%.o): %.o: %.c $(B)/flags | deps-build
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
 define floor_rule
-$(B)/lib/$1.a: $(patsubst %.c,$(B)/%.o,$(call floor_srcs,$1)) | deps-build
+$(B)/lib/$1.a: $(patsubst %.c,$(B)/%.o,$(call floor_srcs,$1)) \
+    $(patsubst %,$(B)/data/%.o,$(call floor_data,$1)) | deps-build
 	@mkdir -p $$(@D)
 	@echo "AR $$@"
 	$$(Q)rm -f $$@ && ar rcs $$@ $$(filter %.o,$$^)
@@ -230,7 +253,13 @@ $(F)/%.o: %.c | deps-build deps-test
 	@echo "CC $< (fuzz)"
 	$(Q)clang $(FUZZ_FLAGS) $(PC_CFLAGS) -MMD -MP -c -o $@ $<
 
-fuzz_objs = $(foreach a,$(call upto,$1,$2),$(patsubst %.c,$(F)/%.o,$(call floor_srcs,$(basename $(notdir $a)))))
+$(DATA:%=$(F)/data/%.o): $(F)/data/%.o: $(B)/data/%.c | deps-build deps-test
+	@mkdir -p $(@D)
+	$(Q)clang $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+
+fuzz_floor = $(patsubst %.c,$(F)/%.o,$(call floor_srcs,$1)) \
+    $(patsubst %,$(F)/data/%.o,$(call floor_data,$1))
+fuzz_objs = $(foreach a,$(call upto,$1,$2),$(call fuzz_floor,$(basename $(notdir $a))))
 define fuzz_rule
 $(F)/$1: $(F)/tests/fuzz/$1.o $(call fuzz_objs,$(call test_floor,$1),tests/fuzz/$1.c)
 	@echo "LD $$@"
@@ -365,4 +394,4 @@ help:
 	@echo 'make deps            Debian packages (DEPS="build test demo bench lint")'
 	@echo 'make compile_commands.json | clean'
 
--include $(shell find $(B)/src $(B)/tests $(F)/src $(F)/tests -name '*.d' 2>/dev/null)
+-include $(shell find $(B)/src $(B)/tests $(B)/data $(F)/src $(F)/tests -name '*.d' 2>/dev/null)

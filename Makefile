@@ -25,7 +25,8 @@ SRCS := \
     src/sign/endpoint.c src/sign/sigv4.c src/sign/post_packet.c src/sign/url_packet.c \
     \
     src/net/address.c src/net/file_want.c src/net/fetch.c \
-    src/net/resp_name.c src/net/resp_wire.c src/net/resp_hello.c src/net/resp_link.c \
+    src/net/resp_name.c src/net/resp_wire.c src/net/resp_hello.c \
+    src/net/resp_queue.c src/net/resp_link.c \
     \
     src/creds/creds.c src/creds/cred_source.c src/creds/cred_json.c src/creds/cred_env.c \
     src/creds/cred_container.c src/creds/cred_imds.c src/creds/cred_auto.c src/creds/cred_store.c \

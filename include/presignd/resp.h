@@ -26,9 +26,13 @@ enum resp_kind {
     RESP_GARBAGE, /* no reply that can be understood: the connection was closed */
 };
 
-/* Rows of one reply (nested arrays included), its bytes, and commands that wait on one link. A reply
- * beyond that is RESP_GARBAGE. */
-enum { RESP_ROWS_MAX = 2048, RESP_REPLY_BYTES_MAX = 1 << 20, RESP_WAITING_MAX = 8192 };
+enum {
+    RESP_ROWS_MAX = 2048,             /* of one reply, nested arrays included, and */
+    RESP_REPLY_BYTES_MAX = 1 << 20,   /* its bytes: what is larger is RESP_GARBAGE */
+    RESP_WAITING_MAX = 8192,          /* commands on one link */
+    RESP_ARGS_MAX = 8192,             /* words of one command, and */
+    RESP_COMMAND_BYTES_MAX = 1 << 20, /* their bytes: what is larger is RESP_UNSENT */
+};
 
 struct resp_row { /* one element: integer, text or nothing */
     bool null, is_int;
@@ -42,5 +46,17 @@ struct resp_reply { /* valid during the callback only */
     const struct resp_row *rows;
     size_t n_rows;
 };
+
+struct resp_command {
+    void (*done)(struct resp_command *c, const struct resp_reply *r); /* may ask again */
+    void *slot; /* the link's; NULL: not under way */
+};
+
+/* A Lua script: sent as EVALSHA, as EVAL after NOSCRIPT. It outlives what is under way. */
+struct resp_script {
+    struct str text;
+    char sha1[41]; /* filled by resp_script_prepare; empty: always sent as EVAL */
+};
+void resp_script_prepare(struct resp_script *s);
 
 #endif

@@ -15,22 +15,10 @@
 #include "presignd/loop.h"
 #include "presignd/resp.h"
 
-/* Failures in a row (no answer in time) that open the breaker; words of one command. */
-enum { RESP_BREAKER_FAILURES = 5, RESP_ARGS_MAX = 8192 };
+/* Failures in a row (no answer in time) that open the breaker. */
+enum { RESP_BREAKER_FAILURES = 5 };
 
 struct resp_link;
-
-struct resp_command {
-    void (*done)(struct resp_command *c, const struct resp_reply *r); /* may ask again */
-    void *slot; /* the link's; NULL: not under way */
-};
-
-/* A Lua script: sent as EVALSHA, as EVAL after NOSCRIPT. */
-struct resp_script {
-    struct str text;
-    char sha1[41]; /* filled by resp_script_prepare */
-};
-void resp_script_prepare(struct resp_script *s);
 
 /* What the owner hears: after each connect (hello done: AUTH, SELECT, the checks), after each loss. */
 struct resp_listener {
@@ -48,8 +36,9 @@ bool resp_link_up(const struct resp_link *k, struct str *why);
 
 /*
  * Starts; texts are copied into the output buffer. done comes later from the loop, never from inside
- * this call, within timeout_ms. Commands of one link reach the server in order. `s` NULL: argv is a
- * whole command; else KEYS and ARGV of the script: n_keys of argv, then arguments.
+ * this call, within timeout_ms. Commands reach the server in order, as long as the connection is the
+ * same: what RESP_LOST or RESP_TIMEOUT left on an old one may happen after what was sent on the next.
+ * `s` NULL: argv is a whole command; else KEYS and ARGV of the script: n_keys of argv, then arguments.
  */
 void resp_link_send(struct resp_link *k, struct resp_command *c, const struct resp_script *s,
                     size_t n_keys, const struct str *argv, size_t argc);

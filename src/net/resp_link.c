@@ -1,26 +1,20 @@
 /*
- * resp_link - a connection to Redis that is kept up: phases, commands, deadlines, the breaker.
+ * resp_link - a connection to Redis that is kept up: its phases and the breaker.
  *
  * Keep in mind:
  * - Whatever may call the owner (done, changed) runs between enter() and leave(). The owner may free
  *   the link there: it is then dead, and freed by the last leave().
  * - One timer does all that has a time: it is always set, so that moving it cannot fail.
- * - The list of deadlines is in the order of sending, because all commands have the same time. An
- *   EVAL that follows a NOSCRIPT keeps its place in it.
- * - A command that passed its deadline stays on the wire until its reply is dropped; so a hung
- *   server fills the wire up to RESP_WAITING_MAX and no further.
  */
 #include "presignd/resp_link.h"
 
 #include <stdlib.h>
 
-#include <openssl/evp.h>
-
-#include "presignd/encode.h"
 #include "presignd/log.h"
 #include "presignd/random.h"
 #include "presignd/resp_hello.h"
 #include "presignd/resp_name.h"
+#include "presignd/resp_queue.h"
 #include "presignd/resp_wire.h"
 
 enum {
@@ -31,7 +25,6 @@ enum {
     PAUSE_MOST_MS = 5000,
     STABLE_MS = 10000, /* up for so long: the next pause is a short one again */
     IDLE_MS = 3600000, /* nothing to do */
-    COMMAND_BYTES_MAX = 1 << 20,
     WHY_MAX = 320,
 };
 
@@ -43,22 +36,6 @@ enum phase {
     PHASE_UP,
     PHASE_TRIPPED, /* the breaker is open: a pause, then a probe */
     PHASE_LEAVING, /* nothing is sent any more; what is under way may still be answered */
-};
-
-/* A command on the wire. Freed when the wire answered it, which may be long after its deadline. */
-struct slot {
-    struct resp_ask ask;
-    struct resp_link *link;
-    struct resp_command *command; /* NULL: nobody wants the answer */
-    const struct resp_script *script;
-    struct slot *next, *prev; /* by deadline, while `timed` */
-    int64_t deadline_ms;
-    bool timed;
-    bool whole; /* sent with the text of the script */
-    size_t argc;
-    const char **argv; /* argc of them in the same block, then their lengths and bytes */
-    size_t *lens;
-    char n_keys[24];
 };
 
 struct resp_link {
@@ -79,10 +56,7 @@ struct resp_link {
     struct resp_ask greeting, probe;
     bool probing;
 
-    struct slot *first, *last; /* by deadline */
-    struct resp_command *unsent_first,
-        *unsent_last; /* slot: the next one, or the link at the end */
-    size_t n_unsent;
+    struct resp_queue queue;
 
     int failures; /* in a row, while up */
     int tries;    /* since it was up for STABLE_MS */
@@ -171,6 +145,7 @@ static bool has_wire(const struct resp_link *k)
 static void enter_phase(struct resp_link *k, enum phase p, int64_t for_ms)
 {
     k->phase = p;
+    k->queue.no_more = p == PHASE_LEAVING;
     k->phase_until_ms = now_ms(k) + for_ms;
 }
 
@@ -337,253 +312,33 @@ static void probe(struct resp_link *k)
 
 /* commands */
 
-static void timed_add(struct slot *s)
+/* What an answer says about the server; leave() tells it. */
+static void heard(struct resp_queue *q, enum resp_kind kind, struct str error)
 {
-    struct resp_link *k = s->link;
-    s->timed = true;
-    s->prev = k->last;
-    *(k->last ? &k->last->next : &k->first) = s;
-    k->last = s;
-}
-
-static void timed_remove(struct slot *s)
-{
-    struct resp_link *k = s->link;
-    if (!s->timed)
-        return;
-    *(s->prev ? &s->prev->next : &k->first) = s->next;
-    *(s->next ? &s->next->prev : &k->last) = s->prev;
-    s->next = s->prev = NULL;
-    s->timed = false;
-}
-
-/* Takes the command off the slot; NULL: nobody wants the answer. */
-static struct resp_command *take_command(struct slot *s)
-{
-    struct resp_command *c = s->command;
-    s->command = NULL;
-    if (c)
-        c->slot = NULL;
-    return c;
-}
-
-static bool send_slot(struct slot *s)
-{
-    return resp_wire_ask(&s->link->wire, &s->ask, s->argc, s->argv, s->lens);
-}
-
-/* The server does not know the script: the same once more with its text. */
-static bool send_whole(struct slot *s)
-{
-    s->whole = true;
-    s->argv[0] = "EVAL";
-    s->lens[0] = 4;
-    s->argv[1] = s->script->text.ptr;
-    s->lens[1] = s->script->text.len;
-    return s->link->phase != PHASE_LEAVING && send_slot(s);
-}
-
-static void slot_answered(struct resp_ask *a, const struct resp_reply *r)
-{
-    struct slot *s = container_of(a, struct slot, ask);
-    struct resp_link *k = s->link;
-    struct resp_reply answer = *r;
+    struct resp_link *k = container_of(q, struct resp_link, queue);
     char space[WHY_MAX];
     struct buf why = BUF_FIXED(space);
-    if (s->timed && (r->kind == RESP_OK || r->kind == RESP_ERROR))
-        k->failures = 0;
-    if (s->command && s->script && !s->whole && r->kind == RESP_ERROR &&
-        str_starts(r->text, STR("NOSCRIPT"))) {
-        if (send_whole(s))
-            return;
-        answer = (struct resp_reply){ .kind = RESP_UNSENT, .text = buf_view(&k->why) };
-    }
-    timed_remove(s);
-    struct resp_command *c = take_command(s);
-    free(s);
-
-    const bool up = k->phase == PHASE_UP || k->phase == PHASE_TRIPPED;
-    const bool ends = up && r->kind == RESP_ERROR && resp_hello_ends(r->text, &why);
-    if (ends && !k->dead)
+    k->failures = kind == RESP_TIMEOUT ? k->failures + 1 : 0;
+    if (k->phase == PHASE_UP && k->failures >= RESP_BREAKER_FAILURES)
+        trip(k);
+    const bool talking = k->phase == PHASE_UP || k->phase == PHASE_TRIPPED;
+    if (talking && kind == RESP_ERROR && resp_hello_ends(error, &why))
         begin_leaving(k, buf_view(&why));
-    if (c)
-        c->done(c, &answer);
-    if (ends && !k->dead && k->phase == PHASE_LEAVING)
-        tell(k, false);
-}
-
-static void expire(struct resp_link *k)
-{
-    const int64_t now = now_ms(k);
-    const struct resp_reply timeout = { .kind = RESP_TIMEOUT, .text = STR("no answer in time") };
-    bool tripped = false;
-    while (!k->dead && k->first && k->first->deadline_ms <= now) {
-        struct slot *s = k->first;
-        timed_remove(s);
-        if (++k->failures >= RESP_BREAKER_FAILURES && k->phase == PHASE_UP) {
-            trip(k);
-            tripped = true;
-        }
-        struct resp_command *c = take_command(s);
-        if (c)
-            c->done(c, &timeout);
-    }
-    if (tripped && !k->dead && k->phase == PHASE_TRIPPED)
-        tell(k, false);
-}
-
-/* Room for argc words, and for n_bytes of their text. */
-static struct slot *slot_new(size_t argc, size_t n_bytes)
-{
-    const size_t words = argc * (sizeof(const char *) + sizeof(size_t));
-    struct slot *s = malloc(sizeof(*s) + words + n_bytes);
-    if (!s)
-        return NULL;
-    *s = (struct slot){ .ask = { .answered = slot_answered }, .argc = argc };
-    s->argv = (const char **)(void *)(s + 1);
-    s->lens = (size_t *)(void *)(s->argv + argc);
-    return s;
-}
-
-/* A script may have to be sent twice: its arguments are kept until the answer. */
-static struct slot *script_slot(const struct resp_script *script, size_t n_keys,
-                                const struct str *argv, size_t argc, size_t bytes)
-{
-    struct slot *s = slot_new(argc + 3, bytes);
-    if (!s)
-        return NULL;
-    s->script = script;
-    struct buf number = BUF_FIXED(s->n_keys);
-    buf_int(&number, (int64_t)n_keys);
-    const struct str head[] = { STR("EVALSHA"), { script->sha1, 40 }, buf_view(&number) };
-    for (size_t i = 0; i < ARRAY_LEN(head); i++) {
-        s->argv[i] = head[i].ptr;
-        s->lens[i] = head[i].len;
-    }
-    char *at = (char *)(s->lens + s->argc);
-    for (size_t i = 0; i < argc; i++) {
-        if (argv[i].len)
-            memcpy(at, argv[i].ptr, argv[i].len);
-        s->argv[i + 3] = at;
-        s->lens[i + 3] = argv[i].len;
-        at += argv[i].len;
-    }
-    return s;
-}
-
-static struct slot *plain_slot(const struct str *argv, size_t argc)
-{
-    struct slot *s = slot_new(argc, 0);
-    for (size_t i = 0; s && i < argc; i++) {
-        s->argv[i] = argv[i].len ? argv[i].ptr : "";
-        s->lens[i] = argv[i].len;
-    }
-    return s;
-}
-
-static struct slot *make_slot(const struct resp_script *script, size_t n_keys,
-                              const struct str *argv, size_t argc)
-{
-    size_t bytes = 0;
-    for (size_t i = 0; i < argc; i++) {
-        if (argv[i].len > COMMAND_BYTES_MAX - bytes)
-            return NULL;
-        bytes += argv[i].len;
-    }
-    return script ? script_slot(script, n_keys, argv, argc, bytes) : plain_slot(argv, argc);
-}
-
-static bool try_to_send(struct resp_link *k, struct resp_command *c, struct slot *s)
-{
-    if (!s)
-        return false;
-    s->link = k;
-    const bool sent = s->script && !s->script->sha1[0] ? send_whole(s) : send_slot(s);
-    if (!sent) {
-        free(s);
-        return false;
-    }
-    s->command = c;
-    c->slot = s;
-    s->deadline_ms = loop_clock_us() / 1000 + k->config.timeout_ms;
-    timed_add(s);
-    return true;
-}
-
-/* Answered from the loop; a command's slot says which comes next. */
-static void unsent_add(struct resp_link *k, struct resp_command *c)
-{
-    c->slot = k;
-    if (k->unsent_last)
-        k->unsent_last->slot = c;
-    else
-        k->unsent_first = c;
-    k->unsent_last = c;
-    k->n_unsent++;
-}
-
-static struct resp_command *unsent_next(const struct resp_link *k, const struct resp_command *c)
-{
-    return c->slot == k ? NULL : c->slot;
-}
-
-static struct resp_command *unsent_take(struct resp_link *k)
-{
-    struct resp_command *c = k->unsent_first;
-    k->unsent_first = unsent_next(k, c);
-    if (!k->unsent_first)
-        k->unsent_last = NULL;
-    k->n_unsent--;
-    c->slot = NULL;
-    return c;
-}
-
-static bool unsent_remove(struct resp_link *k, struct resp_command *c)
-{
-    if (k->unsent_first == c)
-        return unsent_take(k);
-    for (struct resp_command *before = k->unsent_first; before; before = unsent_next(k, before))
-        if (unsent_next(k, before) == c) {
-            before->slot = c->slot;
-            if (k->unsent_last == c)
-                k->unsent_last = before;
-            k->n_unsent--;
-            c->slot = NULL;
-            return true;
-        }
-    return false;
-}
-
-/* Those that were there; who asks again waits for the next turn. */
-static void answer_unsent(struct resp_link *k)
-{
-    for (size_t n = k->n_unsent; n && k->unsent_first; n--) {
-        const struct resp_reply r = {
-            .kind = RESP_UNSENT,
-            .text = k->phase == PHASE_UP ? STR("too much waits for the server, or no memory")
-                                         : buf_view(&k->why),
-        };
-        struct resp_command *c = unsent_take(k);
-        c->done(c, &r);
-    }
 }
 
 void resp_link_send(struct resp_link *k, struct resp_command *c, const struct resp_script *s,
                     size_t n_keys, const struct str *argv, size_t argc)
 {
-    assert(!c->slot && !k->dead && argc <= RESP_ARGS_MAX && n_keys <= argc && (s || argc));
-    if (k->phase == PHASE_UP && try_to_send(k, c, make_slot(s, n_keys, argv, argc)))
+    assert(!k->dead);
+    if (k->phase == PHASE_UP && resp_queue_send(&k->queue, c, s, n_keys, argv, argc))
         return;
-    unsent_add(k, c);
+    resp_queue_refuse(&k->queue, c);
     run_chores_soon(k);
 }
 
 void resp_link_forget(struct resp_link *k, struct resp_command *c)
 {
-    if (c->slot && !unsent_remove(k, c)) {
-        struct slot *s = c->slot;
-        take_command(s);
-    }
+    resp_queue_forget(&k->queue, c);
 }
 
 /* the loop's turns */
@@ -596,18 +351,19 @@ static void settle(struct resp_link *k)
         open_next(k);
     else if (k->phase == PHASE_OPENING && resp_wire_connected(&k->wire))
         start_greeting(k);
-    else if (k->phase == PHASE_LEAVING && (closed || !k->first))
-        close_and_wait(k);
-    else if (closed)
+    else if (closed && k->phase != PHASE_LEAVING)
         drop(k, buf_view(&k->wire.why));
+    else if (k->told_up && (k->phase == PHASE_TRIPPED || k->phase == PHASE_LEAVING))
+        tell(k, false);
+    if (k->phase == PHASE_LEAVING && (closed || !k->queue.first))
+        close_and_wait(k);
 }
 
 static void schedule(struct resp_link *k)
 {
-    int64_t at_ms = k->phase_until_ms;
-    if (k->first)
-        at_ms = MIN_OF(at_ms, k->first->deadline_ms);
-    if (k->n_unsent || k->wire.flush_wanted || (k->wire.broken && resp_wire_is_open(&k->wire)))
+    int64_t at_ms = MIN_OF(k->phase_until_ms, resp_queue_due_ms(&k->queue));
+    if (k->queue.n_unsent || k->wire.flush_wanted ||
+        (k->wire.broken && resp_wire_is_open(&k->wire)))
         at_ms = now_ms(k);
     run_chores_at(k, at_ms);
 }
@@ -668,13 +424,23 @@ static void phase_is_over(struct resp_link *k)
     }
 }
 
+/* From a copy: done() may change the reason. */
+static void answer_unsent(struct resp_link *k)
+{
+    char space[WHY_MAX];
+    struct buf why = BUF_FIXED(space);
+    buf_str(&why, k->phase == PHASE_UP ? STR("too much waits for the server, or no memory")
+                                       : buf_view(&k->why));
+    resp_queue_answer_unsent(&k->queue, buf_view(&why));
+}
+
 static void chores_due(struct timer *t)
 {
     struct resp_link *k = container_of(t, struct resp_link, chores);
     run_chores_at(k, now_ms(k) + IDLE_MS); /* at once: the place it had is still free */
     enter(k);
     answer_unsent(k);
-    expire(k);
+    resp_queue_expire(&k->queue, now_ms(k));
     if (!k->dead && k->phase_until_ms <= now_ms(k))
         phase_is_over(k);
     resp_wire_flush(&k->wire);
@@ -711,6 +477,9 @@ enum status resp_link_new(struct resp_link **out, struct loop *l, const struct r
     k->name.done = named;
     k->greeting.answered = greeted;
     k->probe.answered = probed;
+    k->queue.wire = &k->wire;
+    k->queue.timeout_ms = c->timeout_ms;
+    k->queue.heard = heard;
     k->wire.loop = l;
     k->wire.tls = tls;
     k->wire.ready = wire_ready;
@@ -734,21 +503,7 @@ void resp_link_free(struct resp_link *k)
     k->phase = PHASE_WAITING;
     loop_timer_stop(k->loop, &k->chores);
     resp_name_cancel(&k->name);
-    for (struct slot *s = k->first; s; s = s->next)
-        take_command(s);
-    while (k->unsent_first)
-        unsent_take(k);
+    resp_queue_forget_all(&k->queue);
     resp_wire_close(&k->wire);
     leave(k);
-}
-
-void resp_script_prepare(struct resp_script *s)
-{
-    unsigned char digest[20];
-    struct buf hex = BUF_FIXED(s->sha1);
-    /* Redis names scripts by SHA-1. Where OpenSSL does not offer it, the text is always sent. */
-    if (EVP_Digest(s->text.ptr, s->text.len, digest, NULL, EVP_sha1(), NULL) == 1)
-        encode_hex(&hex, (struct str){ (const char *)digest, sizeof(digest) });
-    if (!buf_cstr(&hex))
-        s->sha1[0] = '\0';
 }

@@ -21,7 +21,6 @@ enum {
     IDS_MAX = 100,       /* files of a batch */
     ID_TEXT_MAX = 64,
 };
-#define LEDGER_NUMBER_MAX (INT64_C(1) << 53)
 
 /* "rate", "count", "bytes", "open" */
 extern const struct str limit_kind_words[4];
@@ -42,7 +41,7 @@ struct id_pair {
 };
 
 /* Names are views into the text. At most max; ST_INVALID: not of this form, too many, one name
- * twice, a number below zero or above LEDGER_NUMBER_MAX (tat: INT64_MAX / 4). */
+ * twice, a number below zero or above LIMITS_NUMBER_MAX (tat: INT64_MAX / 4). */
 MUST_CHECK enum status tallies_read(struct str text, struct tally *out, size_t max, size_t *out_n);
 void tallies_write(struct buf *b, const struct tally *t, size_t n);
 

@@ -18,8 +18,8 @@ static int64_t sum_within(int64_t a, int64_t b)
 {
     int64_t sum;
     if (__builtin_add_overflow(a, b, &sum))
-        return b < 0 ? 0 : LEDGER_NUMBER_MAX;
-    return MIN_OF(MAX_OF(sum, 0), LEDGER_NUMBER_MAX);
+        return b < 0 ? 0 : LIMITS_NUMBER_MAX;
+    return MIN_OF(MAX_OF(sum, 0), LIMITS_NUMBER_MAX);
 }
 
 enum status ledger_do_show(struct ledger_db *db, struct ledger_job *j)

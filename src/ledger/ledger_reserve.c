@@ -180,7 +180,7 @@ static enum status reserve_fresh(struct ledger_db *db, struct reserving *w)
                               .files = (int64_t)j->n_files,
                               .open_ends_s = first_end(w->user) };
     for (size_t i = 0; i < j->n_files; i++)
-        ask.bytes += MIN_OF(j->files[i].reserve_bytes, LEDGER_NUMBER_MAX - ask.bytes);
+        ask.bytes += MIN_OF(j->files[i].reserve_bytes, LIMITS_NUMBER_MAX - ask.bytes);
 
     const bool only_looks = !w->write && j->n_files == 0;
     const enum status st =
@@ -242,32 +242,15 @@ static bool place_lost(const struct reserving *w, const struct upload_row *r)
 static enum status check_repeated(struct reserving *w, struct limits_ask *ask)
 {
     struct ledger_job *j = w->job;
-    int64_t places = 0;
     for (size_t i = 0; i < j->n_files; i++) {
         const struct upload_row *r = &w->rows[i];
         const bool gone = r->u.state == UPLOAD_EXPIRED;
         ask->files += gone;
-        ask->bytes += gone ? MIN_OF(r->u.reserve_bytes, LEDGER_NUMBER_MAX - ask->bytes) : 0;
-        places += gone || place_lost(w, r);
+        ask->bytes += gone ? MIN_OF(r->u.reserve_bytes, LIMITS_NUMBER_MAX - ask->bytes) : 0;
+        ask->reopened += !gone && place_lost(w, r);
     }
     ask->rate_only = ask->files == 0;
-    const enum status st = limits_check(&j->plan, w->tallies, ask, &j->verdict);
-    if (st != ST_OK || places == ask->files)
-        return st;
-
-    struct limits_ask more = *ask;
-    more.files = places;
-    more.bytes = 0;
-    more.rate_only = false;
-    for (size_t i = 0; i < j->plan.n_limits; i++) {
-        const struct plan one = { .limits = &j->plan.limits[i], .n_limits = 1 };
-        if (one.limits->kind != LIMIT_OPEN ||
-            limits_check(&one, &w->tallies[i], &more, &j->verdict) == ST_OK)
-            continue;
-        j->verdict.index = i;
-        return j->verdict.status;
-    }
-    return ST_OK;
+    return limits_check(&j->plan, w->tallies, ask, &j->verdict);
 }
 
 /* The same upload again, with the life of the packet that is signed now. */

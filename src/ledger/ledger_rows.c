@@ -238,7 +238,7 @@ static bool word_of(struct str word, const struct str *words, size_t n, int *out
 static bool number(sqlite3_stmt *s, int at, int64_t min, int64_t *out)
 {
     *out = sqlite3_column_int64(s, at);
-    return *out >= min && *out <= LEDGER_NUMBER_MAX;
+    return *out >= min && *out <= LIMITS_NUMBER_MAX;
 }
 
 /* The columns stand in the order of UPLOAD_COLUMNS, after the row's number. */

@@ -43,11 +43,11 @@ static enum status correct(struct user_row *user, struct upload_row *r, int64_t 
     const bool counted = r->charge == CHARGE_USED;
     for (size_t i = 0; i < n; i++) {
         struct tally *t = user_tally(user, charges[i].name);
-        if (!t || t->kind != charges[i].kind || t->start_s != charges[i].start_s)
+        if (!t || t->kind != charges[i].kind)
             continue;
         const int64_t before = !counted ? 0 : t->kind == LIMIT_COUNT ? 1 : r->used_bytes;
         const int64_t now = t->kind == LIMIT_COUNT ? 1 : bytes;
-        t->used = MIN_OF(MAX_OF(t->used - before, 0) + now, LEDGER_NUMBER_MAX);
+        tally_settle(t, charges[i].start_s, 0, now - before);
     }
     if (n > 0) {
         r->charge = CHARGE_USED;
@@ -71,7 +71,7 @@ static bool dead(const struct upload_row *r, int64_t now_s)
 /* The object's size and mark, as far as they are kept. */
 static void note_object(struct upload_row *r, const struct object_seen *seen)
 {
-    r->u.size = MIN_OF(MAX_OF(seen->size, 0), LEDGER_NUMBER_MAX);
+    r->u.size = MIN_OF(MAX_OF(seen->size, 0), LIMITS_NUMBER_MAX);
     r->u.etag = seen->etag.len <= UPLOAD_ETAG_MAX ? seen->etag : STR("");
 }
 
@@ -179,7 +179,7 @@ static enum status settle_there(struct user_row *user, struct upload_row *r,
         r->u.state = UPLOAD_COMPLETED;
     if (r->u.state == UPLOAD_COMPLETED && r->u.size != seen->size)
         note_object(r, seen);
-    return upload_settle(user, r, 1, MIN_OF(MAX_OF(seen->size, 0), LEDGER_NUMBER_MAX));
+    return upload_settle(user, r, 1, MIN_OF(MAX_OF(seen->size, 0), LIMITS_NUMBER_MAX));
 }
 
 static enum status settle_without(struct user_row *user, struct upload_row *r, bool keeps)

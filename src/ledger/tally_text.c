@@ -72,9 +72,9 @@ static enum status read_tally(struct str line, struct tally *out)
     TRY(split(line, w, TALLY_WORDS));
     TRY(read_name(w[0], &out->name));
     TRY(read_kind(w[1], &out->kind));
-    TRY(read_number(w[2], LEDGER_NUMBER_MAX, &out->start_s));
-    TRY(read_number(w[3], LEDGER_NUMBER_MAX, &out->used));
-    TRY(read_number(w[4], LEDGER_NUMBER_MAX, &out->reserved));
+    TRY(read_number(w[2], LIMITS_NUMBER_MAX, &out->start_s));
+    TRY(read_number(w[3], LIMITS_NUMBER_MAX, &out->used));
+    TRY(read_number(w[4], LIMITS_NUMBER_MAX, &out->reserved));
     return read_number(w[5], TAT_MAX_US, &out->tat_us);
 }
 
@@ -104,11 +104,11 @@ void tallies_write(struct buf *b, const struct tally *t, size_t n)
         buf_char(b, ' ');
         buf_str(b, limit_kind_words[t[i].kind]);
         buf_char(b, ' ');
-        write_number(b, t[i].start_s, LEDGER_NUMBER_MAX);
+        write_number(b, t[i].start_s, LIMITS_NUMBER_MAX);
         buf_char(b, ' ');
-        write_number(b, t[i].used, LEDGER_NUMBER_MAX);
+        write_number(b, t[i].used, LIMITS_NUMBER_MAX);
         buf_char(b, ' ');
-        write_number(b, t[i].reserved, LEDGER_NUMBER_MAX);
+        write_number(b, t[i].reserved, LIMITS_NUMBER_MAX);
         buf_char(b, ' ');
         write_number(b, t[i].tat_us, TAT_MAX_US);
     }
@@ -127,7 +127,7 @@ enum status charges_read(struct str text, struct charge *out, size_t max, size_t
         TRY(split(line, w, CHARGE_WORDS));
         TRY(read_name(w[0], &out[n].name));
         TRY(read_kind(w[1], &out[n].kind));
-        TRY(read_number(w[2], LEDGER_NUMBER_MAX, &out[n].start_s));
+        TRY(read_number(w[2], LIMITS_NUMBER_MAX, &out[n].start_s));
         if (out[n].kind != LIMIT_COUNT && out[n].kind != LIMIT_BYTES)
             return ST_INVALID;
         n++;
@@ -145,7 +145,7 @@ void charges_write(struct buf *b, const struct charge *c, size_t n)
         buf_char(b, ' ');
         buf_str(b, limit_kind_words[c[i].kind]);
         buf_char(b, ' ');
-        write_number(b, c[i].start_s, LEDGER_NUMBER_MAX);
+        write_number(b, c[i].start_s, LIMITS_NUMBER_MAX);
     }
 }
 
@@ -159,8 +159,8 @@ enum status open_ends_read(struct str text, struct open_end *out, size_t max, si
         const size_t colon = str_find(pair, ':', 0);
         if (n == max)
             return ST_INVALID;
-        TRY(read_number(str_slice(pair, 0, colon), LEDGER_NUMBER_MAX, &out[n].end_s));
-        TRY(read_number(str_slice(pair, colon + 1, pair.len), LEDGER_NUMBER_MAX, &out[n].n));
+        TRY(read_number(str_slice(pair, 0, colon), LIMITS_NUMBER_MAX, &out[n].end_s));
+        TRY(read_number(str_slice(pair, colon + 1, pair.len), LIMITS_NUMBER_MAX, &out[n].n));
         if (out[n].n == 0 || (n > 0 && out[n].end_s <= out[n - 1].end_s))
             return ST_INVALID;
         n++;
@@ -174,9 +174,9 @@ void open_ends_write(struct buf *b, const struct open_end *e, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (i > 0)
             buf_char(b, ' ');
-        write_number(b, e[i].end_s, LEDGER_NUMBER_MAX);
+        write_number(b, e[i].end_s, LIMITS_NUMBER_MAX);
         buf_char(b, ':');
-        write_number(b, e[i].n, LEDGER_NUMBER_MAX);
+        write_number(b, e[i].n, LIMITS_NUMBER_MAX);
     }
 }
 
@@ -244,7 +244,7 @@ int64_t open_ends_sum(const struct open_end *e, size_t n_ends)
 {
     int64_t sum = 0;
     for (size_t i = 0; i < n_ends; i++)
-        sum += MIN_OF(e[i].n, LEDGER_NUMBER_MAX - sum);
+        sum += MIN_OF(e[i].n, LIMITS_NUMBER_MAX - sum);
     return sum;
 }
 

@@ -58,8 +58,9 @@ SRCS := \
     src/config.c src/config_plans.c src/config_tables.c src/config_shape.c src/config_env.c \
     src/config_document.c src/config_threads.c \
     \
-    src/cmd/common.c src/cmd/check.c src/cmd/token.c src/cmd/health.c src/cmd/version.c \
-    src/cmd/dev.c src/cmd/reload.c src/cmd/lanes.c src/cmd/ledgers.c src/cmd/serve.c \
+    src/cmd/common.c src/cmd/check.c src/cmd/token.c src/cmd/ledger.c src/cmd/health.c \
+    src/cmd/version.c src/cmd/dev.c src/cmd/reload.c src/cmd/lanes.c src/cmd/ledgers.c \
+    src/cmd/serve.c \
     \
     src/main.c
 

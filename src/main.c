@@ -15,6 +15,7 @@ static const struct command {
     { "serve",   cmd_serve,   "answers \"may this user upload this file, and how?\" over HTTP" },
     { "check",   cmd_check,   "checks the configuration and prints it as it is in force" },
     { "token",   cmd_token,   "makes a token, for development and tests" },
+    { "ledger",  cmd_ledger,  "shows and corrects what users have used, copies the ledger" },
     { "health",  cmd_health,  "asks a running presignd whether it lives" },
     { "version", cmd_version, "prints versions" },
 };

@@ -1,6 +1,6 @@
 /*
  * The steps that every way of asking shares, over HTTP: who asks, with which credentials and until
- * when, what a ledger holds back and gets again - and all of it with every allocation failing once.
+ * when - and all of it with every allocation failing once. The ledger's part: test_grant_ledger.c.
  */
 #include "test.h"
 
@@ -353,177 +353,6 @@ static void test_the_source_is_asked(void **state)
         client_free(c[i]);
     }
     CHECK_EQ("once for all", sc->asked, 2);
-    stage_end(&g);
-}
-
-/* ---- a ledger ----------------------------------------------------------------------------------- */
-
-/* Answers when the test says so, and counts. */
-struct slow_ledger {
-    struct ledger ledger; /* first */
-    struct ledger_op *pending;
-    bool at_once;
-    enum status status;
-    int reserved, released;
-};
-
-static enum ledger_progress slow_reserve(struct ledger *l, struct ledger_op *op)
-{
-    struct slow_ledger *sl = container_of(l, struct slow_ledger, ledger);
-    sl->reserved++;
-    op->status = sl->status;
-    if (sl->status != ST_OK) {
-        fault_set(&op->fault, sl->status, STR("Enough."));
-        fault_str(&op->fault, "limit_name", STR("daily"));
-        op->fault.retry_after_s = 17;
-    }
-    if (sl->at_once)
-        return LEDGER_DONE;
-    sl->pending = op;
-    return LEDGER_PENDING;
-}
-
-static void slow_release(struct ledger *l, const struct ledger_op *op)
-{
-    struct slow_ledger *sl = container_of(l, struct slow_ledger, ledger);
-    sl->released++;
-    if (sl->pending == op)
-        sl->pending = NULL;
-}
-
-static bool slow_ready(struct ledger *l, struct str *why)
-{
-    (void)l;
-    *why = STR("");
-    return true;
-}
-
-static void slow_free(struct ledger *l)
-{
-    (void)l; /* part of the test's own struct */
-}
-
-static const struct ledger_kind slow_kind = {
-    .name = "slow",
-    .reserve = slow_reserve,
-    .release = slow_release,
-    .ready = slow_ready,
-    .free = slow_free,
-};
-
-static void use_ledger(struct api *a, struct slow_ledger *sl)
-{
-    ledger_free(a->worker.ledger);
-    sl->ledger.kind = &slow_kind;
-    a->worker.ledger = &sl->ledger;
-}
-
-static void answer_pending(struct slow_ledger *sl)
-{
-    struct ledger_op *op = sl->pending;
-    sl->pending = NULL;
-    op->done(op);
-}
-
-static void test_reservations(void **state)
-{
-    (void)state;
-    /* clang-format off */
-    const struct {
-        const char *name; bool at_once; enum status status; const char *target, *body;
-        int want, reserved, released;
-    } cases[] = {
-        { "at once",           true,  ST_OK, "/v1/uploads", GOOD_BODY, 201, 1, 0 },
-        { "later",             false, ST_OK, "/v1/uploads", GOOD_BODY, 201, 1, 0 },
-        { "batch",             false, ST_OK, "/v1/uploads", "{'files':[" GOOD_BODY "," GOOD_BODY "]}", 201, 1, 0 },
-        { "dialect",           false, ST_OK, "/presign", GOOD_BODY, 200, 1, 0 },
-        { "dry run",           true,  ST_OK, "/v1/uploads?dry_run=1", GOOD_BODY, 200, 0, 0 },
-        { "refused at once",   true,  ST_QUOTA_EXCEEDED, "/v1/uploads", GOOD_BODY, 429, 1, 0 },
-        { "refused later",     false, ST_QUOTA_EXCEEDED, "/v1/uploads", GOOD_BODY, 429, 1, 0 },
-        { "ledger away",       false, ST_LEDGER_UNAVAILABLE, "/v1/uploads", GOOD_BODY, 503, 1, 0 },
-        { "refused before",    true,  ST_OK, "/v1/uploads", "{'content_type':'text/html','content_length':10}", 422, 0, 0 },
-    };
-    /* clang-format on */
-    for (size_t i = 0; i < ROWS(cases); i++) {
-        struct stage g = stage_new(CREDS_NEVER);
-        struct slow_ledger sl = { .at_once = cases[i].at_once, .status = cases[i].status };
-        use_ledger(g.a, &sl);
-        struct client *c = client_new(&g.a->wire);
-        client_post(c, cases[i].target, good_token(), cases[i].body);
-        if (!cases[i].at_once) {
-            WIRE_UNTIL(&g.a->wire, cases[i].name, sl.pending);
-            answer_pending(&sl);
-        }
-        CHECK_EQ(cases[i].name, client_answer(c, cases[i].name), cases[i].want);
-        if (cases[i].want == 429)
-            CHECK(cases[i].name,
-                  body_has(c, "\"limit_name\":\"daily\"") && answer_has(c, "Retry-After: 17"));
-        client_free(c);
-        WIRE_UNTIL(&g.a->wire, cases[i].name, g.a->worker.server.in_flight == 0);
-        CHECK_EQ(cases[i].name, sl.reserved, cases[i].reserved);
-        CHECK_EQ(cases[i].name, sl.released, cases[i].released);
-        stage_end(&g);
-    }
-}
-
-/* What was reserved for a packet that then could not be made is given back. */
-static void test_release_after_a_failed_signature(void **state)
-{
-    (void)state;
-    static const char *const targets[] = { "/v1/uploads", "/presign" };
-    for (size_t i = 0; i < ROWS(targets); i++) {
-        struct stage g = stage_new(0);
-        struct slow_ledger sl = { .at_once = true };
-        use_ledger(g.a, &sl);
-        /* An access key id that no credential scope has room for. */
-        char akid[300];
-        memset(akid, 'A', sizeof(akid) - 1);
-        akid[sizeof(akid) - 1] = '\0';
-        struct creds *odd = creds_named(akid, CREDS_NEVER);
-        worker_use_creds(&g.a->worker, odd);
-        CHECK_EQ(targets[i], ask_json(g.a, targets[i], good_token(), GOOD_BODY, NULL), 503);
-        WIRE_UNTIL(&g.a->wire, targets[i], g.a->worker.server.in_flight == 0);
-        CHECK_EQ(targets[i], sl.reserved, 1);
-        CHECK_EQ(targets[i], sl.released, 1);
-        worker_use_creds(&g.a->worker, NULL);
-        creds_unref(odd);
-        stage_end(&g);
-    }
-}
-
-static void test_client_goes_before_its_answer(void **state)
-{
-    (void)state;
-    struct stage g = stage_new(CREDS_NEVER);
-    struct slow_ledger sl = { .at_once = false };
-    use_ledger(g.a, &sl);
-    struct client *c = client_new(&g.a->wire);
-    client_post(c, "/v1/uploads", good_token(), GOOD_BODY);
-    WIRE_UNTIL(&g.a->wire, "asked", sl.pending);
-    const struct linger reset = { .l_onoff = 1 };
-    assert_int_equal(setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset)), 0);
-    client_free(c); /* a reset: nothing can be sent any more */
-    answer_pending(&sl);
-    WIRE_UNTIL(&g.a->wire, "over", g.a->worker.server.in_flight == 0);
-    assert_int_equal(sl.released, 1);
-    stage_end(&g);
-}
-
-/* The server stops while the ledger thinks: the operation is called off, not left dangling. */
-static void test_stop_while_reserving(void **state)
-{
-    (void)state;
-    struct stage g = stage_new(CREDS_NEVER);
-    struct slow_ledger sl = { .at_once = false };
-    use_ledger(g.a, &sl);
-    struct client *c = client_new(&g.a->wire);
-    client_post(c, "/v1/uploads", good_token(), GOOD_BODY);
-    WIRE_UNTIL(&g.a->wire, "asked", sl.pending);
-    server_stop(&g.a->worker.server);
-    assert_int_equal(g.a->worker.server.in_flight, 0);
-    assert_null(sl.pending);
-    assert_int_equal(sl.released, 1);
-    client_free(c);
     stage_end(&g);
 }
 
@@ -986,10 +815,6 @@ int main(void)
         cmocka_unit_test(test_one_wait),
         cmocka_unit_test(test_limited_by),
         cmocka_unit_test(test_the_source_is_asked),
-        cmocka_unit_test(test_reservations),
-        cmocka_unit_test(test_release_after_a_failed_signature),
-        cmocka_unit_test(test_client_goes_before_its_answer),
-        cmocka_unit_test(test_stop_while_reserving),
         cmocka_unit_test(test_index),
         cmocka_unit_test(test_null_files_is_one_file),
         cmocka_unit_test(test_first_ask_without_memory),

@@ -6,72 +6,12 @@
 
 #include "script_ledger.h"
 
+#include "head_store.h"
+
 #define ID      "01910000-0000-7000-8000-000000000001"
 #define PATH    "/v1/uploads/" ID
 #define CREATED INT64_C(1800000000)
-
-/* ---- a store ------------------------------------------------------------------------------------- */
-
-/* Answers what stands in `says`; NULL: never. */
-struct store {
-    int listener, fd;
-    uint16_t port;
-    const char *says;
-    size_t len;
-    char heard[4096];
-    int asked;
-};
-
-static void store_open(struct store *st)
-{
-    const struct sockaddr_in at = { .sin_family = AF_INET,
-                                    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    struct sockaddr_in got;
-    socklen_t len = sizeof(got);
-    *st = (struct store){ .fd = -1 };
-    st->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    assert_int_equal(bind(st->listener, (const struct sockaddr *)&at, sizeof(at)), 0);
-    assert_int_equal(listen(st->listener, 8), 0);
-    assert_int_equal(getsockname(st->listener, (struct sockaddr *)&got, &len), 0);
-    st->port = ntohs(got.sin_port);
-}
-
-static void store_hang_up(struct store *st)
-{
-    if (st->fd >= 0)
-        close(st->fd);
-    st->fd = -1;
-    st->len = 0;
-}
-
-static void store_close(struct store *st)
-{
-    store_hang_up(st);
-    close(st->listener);
-}
-
-/* One look at what came; answers a whole request. */
-static bool store_turn(struct store *st)
-{
-    if (st->fd < 0)
-        st->fd = accept4(st->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (st->fd < 0)
-        return false;
-    const ssize_t n = recv(st->fd, st->heard + st->len, sizeof(st->heard) - 1 - st->len, 0);
-    st->len += n > 0 ? (size_t)n : 0;
-    st->heard[st->len] = '\0';
-    if (!strstr(st->heard, "\r\n\r\n")) {
-        if (n == 0)
-            store_hang_up(st);
-        return false;
-    }
-    st->asked++;
-    if (st->says) {
-        assert_int_equal(send(st->fd, st->says, strlen(st->says), MSG_NOSIGNAL), strlen(st->says));
-        store_hang_up(st);
-    }
-    return true;
-}
+#define OBJECT  "/a-bucket/u/x%20y.png"
 
 /* ---- a stage ------------------------------------------------------------------------------------- */
 
@@ -80,23 +20,13 @@ struct stage {
     struct keyring *kr;
     struct creds *creds;
     struct api *a;
-    struct store store;
+    struct store_page page; /* what the store says of the one object */
+    struct head_store store;
     struct script_ledger ledger;
     const char *token;
 };
 
 static const struct setting_profile rows[] = { { "a", "{}" } };
-
-static void at_the_store(struct stage *g)
-{
-    struct buf why = BUF_INIT(1024);
-    struct bucket *b = &g->s->buckets[0];
-    b->where.endpoint = str_from(kit_text("http://127.0.0.1:%u", g->store.port));
-    b->where.path_style = b->path_style_given = true;
-    if (bucket_prepare(b, &g->s->b.arena, &why) != ST_OK)
-        fail_msg("%s", buf_cstr(&why));
-    buf_release(&why);
-}
 
 static struct upload an_upload(void)
 {
@@ -124,12 +54,13 @@ static struct stage *stage_new(bool with_creds)
 {
     struct stage *g = calloc(1, sizeof(*g));
     assert_non_null(g);
-    store_open(&g->store);
     g->s = setting_new(rows, ROWS(rows));
-    at_the_store(g);
     g->kr = ring_of(&kit_issuer, secret_keys(kit_secret));
     g->creds = with_creds ? creds_named("FIRST", CREDS_NEVER) : NULL;
     g->a = api_new(g->s, g->kr, g->creds);
+    g->page.path = OBJECT;
+    store_start(&g->store, g->a->worker.loop, &g->page, 1);
+    store_bucket(&g->s->buckets[0], &g->s->b.arena, "main", "a-bucket", g->store.port);
     script_use(&g->ledger, g->a);
     g->ledger.upload = an_upload();
     g->token = good_token();
@@ -138,29 +69,16 @@ static struct stage *stage_new(bool with_creds)
 
 static void stage_end(struct stage *g)
 {
+    server_stop(&g->a->worker.server);
+    store_stop(&g->store);
     api_free(g->a);
     CHECK_EQ("settings", g->s->refs, 1);
     CHECK_EQ("keys", atomic_load(&g->kr->refs), 1);
     setting_unref(g->s);
     keyring_unref(g->kr);
     creds_unref(g->creds);
-    store_close(&g->store);
     free(g);
     kit_free_texts();
-}
-
-/* Sends, and plays the store until the answer is there. */
-static int ask_playing(struct stage *g, const char *name, const char *method, const char *target,
-                       json_t **out)
-{
-    struct client *c = client_new(&g->a->wire);
-    client_text(c, bare_text(method, target, g->token));
-    WIRE_UNTIL(&g->a->wire, name, (store_turn(&g->store), answer_there(c, false)));
-    const int status = client_answer(c, name);
-    if (out)
-        *out = answer_json(c);
-    client_free(c);
-    return status;
 }
 
 /* ---- which fault wins ---------------------------------------------------------------------------- */
@@ -209,7 +127,7 @@ static void test_order(void **state)
                  cases[i].asked);
         json_decref(doc);
     }
-    CHECK_EQ("nobody asked the store", store_turn(&g->store), false);
+    CHECK_EQ("nobody asked the store", g->store.connections, 0);
     stage_end(g);
 }
 
@@ -297,14 +215,13 @@ static void test_ledger_answers(void **state)
     for (int later = 0; later < 2; later++) {
         for (size_t i = 0; i < ROWS(cases); i++) {
             struct stage *g = stage_new(true);
-            g->store.says = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n";
+            g->page.answer = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n";
             g->ledger.later = later;
             g->ledger.status[cases[i].verb] = cases[i].status;
             struct client *c = client_new(&g->a->wire);
             client_text(c, bare_text(cases[i].method, cases[i].target, g->token));
             const int64_t end_us = loop_clock_us() + WIRE_PATIENCE_MS * 1000LL;
             while (!answer_there(c, false) && loop_clock_us() < end_us) {
-                store_turn(&g->store);
                 if (g->ledger.pending)
                     script_answer(&g->ledger);
                 loop_turn(g->a->worker.loop, 5);
@@ -411,11 +328,11 @@ static void test_complete(void **state)
         u->expires_s = loop_clock_wall_us() / 1000000 + cases[i].left_s;
         u->content_length = cases[i].length;
         u->reserve_bytes = cases[i].reserved;
-        g->store.says = cases[i].says;
+        g->page.answer = cases[i].says;
         json_t *doc;
-        CHECK_EQ(name, ask_playing(g, name, "POST", PATH "/complete", &doc), cases[i].want);
+        CHECK_EQ(name, ask_bare(g->a, "POST", PATH "/complete", g->token, &doc), cases[i].want);
         CHECK_TEXT(name, str_from(text_at(doc, "code")), cases[i].code);
-        CHECK_EQ(name, g->store.asked, cases[i].looks);
+        CHECK_EQ(name, g->store.requests, cases[i].looks);
         CHECK_EQ(name, g->ledger.asked[LEDGER_COMPLETE], cases[i].completes);
         CHECK_EQ(name, g->ledger.asked[LEDGER_VIEW], 1);
         if (cases[i].completes) {
@@ -448,10 +365,10 @@ static void test_how_the_store_is_asked(void **state)
 {
     (void)state;
     struct stage *g = stage_new(true);
-    g->store.says = HEAD_OF("200 OK", "10");
-    CHECK_EQ("asked", ask_playing(g, "asked", "POST", PATH "/complete", NULL), 200);
-    const char *heard = g->store.heard;
-    CHECK("asked", strncmp(heard, "HEAD /a-bucket/u/x%20y.png?", 27) == 0);
+    g->page.answer = HEAD_OF("200 OK", "10");
+    CHECK_EQ("asked", ask_bare(g->a, "POST", PATH "/complete", g->token, NULL), 200);
+    const char *heard = g->store.asked;
+    CHECK("asked", strncmp(heard, "HEAD " OBJECT "?", 5 + strlen(OBJECT) + 1) == 0);
     CHECK("asked", strstr(heard, "X-Amz-Credential=FIRST%2F") != NULL);
     CHECK("asked", strstr(heard, "X-Amz-Signature=") != NULL);
     CHECK("asked", strstr(heard, "Bearer") == NULL);
@@ -474,9 +391,9 @@ static void test_a_bucket_that_is_gone(void **state)
         g->ledger.upload.bucket = cases[i].alias;
         g->ledger.upload.bucket_name = cases[i].bucket;
         json_t *doc;
-        CHECK_EQ(cases[i].name, ask_playing(g, cases[i].name, "POST", PATH "/complete", &doc), 502);
+        CHECK_EQ(cases[i].name, ask_bare(g->a, "POST", PATH "/complete", g->token, &doc), 502);
         CHECK_TEXT(cases[i].name, str_from(text_at(doc, "code")), "storage_failed");
-        CHECK_EQ(cases[i].name, g->store.asked, 0);
+        CHECK_EQ(cases[i].name, g->store.requests, 0);
         json_decref(doc);
         stage_end(g);
     }
@@ -489,7 +406,7 @@ static void test_a_hanging_store(void **state)
     struct stage *g = stage_new(true);
     json_t *doc;
     const int64_t began_us = loop_clock_us();
-    CHECK_EQ("hangs", ask_playing(g, "hangs", "POST", PATH "/complete", &doc), 502);
+    CHECK_EQ("hangs", ask_bare(g->a, "POST", PATH "/complete", g->token, &doc), 502);
     const int64_t took_ms = (loop_clock_us() - began_us) / 1000;
     CHECK("hangs", took_ms >= OBJECT_LOOK_MS - 50 && took_ms < OBJECT_LOOK_MS + 2000);
     CHECK_TEXT("hangs", str_from(text_at(doc, "code")), "storage_failed");
@@ -505,13 +422,13 @@ static void test_credentials(void **state)
     for (int come = 0; come < 2; come++) {
         struct stage *g = stage_new(false);
         struct worker *w = &g->a->worker;
-        g->store.says = HEAD_OF("200 OK", "10");
+        g->page.answer = HEAD_OF("200 OK", "10");
         struct client *c = client_new(&g->a->wire);
         client_text(c, bare_text("POST", PATH "/complete", g->token));
         WIRE_UNTIL(&g->a->wire, "waits", w->creds_waiters);
         struct creds *then = come ? creds_named("SECOND", CREDS_NEVER) : NULL;
         worker_use_creds(w, then);
-        WIRE_UNTIL(&g->a->wire, "answer", (store_turn(&g->store), answer_there(c, false)));
+        WIRE_UNTIL(&g->a->wire, "answer", answer_there(c, false));
         CHECK_EQ("come", client_answer(c, "come"), come ? 200 : 503);
         if (!come)
             CHECK("none",
@@ -548,7 +465,7 @@ static void test_stop_while_waiting(void **state)
         struct client *c = client_new(&g->a->wire);
         client_text(c, bare_text(cases[i].method, cases[i].target, g->token));
         if (cases[i].for_the_store)
-            WIRE_UNTIL(&g->a->wire, cases[i].name, store_turn(&g->store));
+            WIRE_UNTIL(&g->a->wire, cases[i].name, g->store.requests);
         else
             WIRE_UNTIL(&g->a->wire, cases[i].name, g->ledger.pending);
         server_stop(&g->a->worker.server);

@@ -173,15 +173,13 @@ static enum status migrate(sqlite3 *sql, struct str path, int64_t from, struct b
     return st;
 }
 
-static enum status take_schema(struct ledger_db *db, struct str path, enum ledger_db_mode mode,
-                               struct buf *why)
+/* Before anything is written: not even the journal of somebody else's database is changed. */
+static enum status judge_schema(struct ledger_db *db, struct str path, enum ledger_db_mode mode,
+                                int64_t *out_version, struct buf *why)
 {
-    int64_t version;
-    TRY(ledger_db_check_schema(db->sql, path, &version, why));
-    if (version == SCHEMA)
+    TRY(ledger_db_check_schema(db->sql, path, out_version, why));
+    if (*out_version == SCHEMA || mode == LEDGER_DB_SERVE)
         return ST_OK;
-    if (mode == LEDGER_DB_SERVE)
-        return migrate(db->sql, path, version, why);
     ledger_db_why(why, path, STR("this ledger is older than this presignd; serve once to renew it"),
                   STR(""));
     return ST_INVALID;
@@ -240,22 +238,27 @@ static int count_frames(void *context, sqlite3 *sql, const char *name, int frame
 
 static enum status open_file(struct ledger_db *db, struct str path, struct buf *why)
 {
+    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
+    if (sqlite3_open_v2(db->path, &db->sql, flags, NULL) != SQLITE_OK)
+        return db->sql ? refuse(db->sql, path, STR("it cannot be opened"), why) : ST_NO_MEMORY;
+    sqlite3_extended_result_codes(db->sql, 1);
+    sqlite3_busy_timeout(db->sql, LEDGER_BUSY_MS);
+    return ST_OK;
+}
+
+static enum status set_up(struct ledger_db *db, struct str path, int64_t version, struct buf *why)
+{
     static const char pragmas[] = "PRAGMA journal_mode = WAL;"
                                   "PRAGMA synchronous = NORMAL;"
                                   "PRAGMA cache_size = -16384;"
                                   "PRAGMA journal_size_limit = 67108864;"
                                   "PRAGMA temp_store = MEMORY;"
                                   "PRAGMA trusted_schema = OFF;";
-    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
-    if (sqlite3_open_v2(db->path, &db->sql, flags, NULL) != SQLITE_OK)
-        return db->sql ? refuse(db->sql, path, STR("it cannot be opened"), why) : ST_NO_MEMORY;
-    sqlite3_extended_result_codes(db->sql, 1);
-    sqlite3_busy_timeout(db->sql, LEDGER_BUSY_MS);
     if (sqlite3_exec(db->sql, pragmas, NULL, NULL, NULL) != SQLITE_OK)
         return refuse(db->sql, path, STR("it cannot be opened"), why);
     /* Checkpoints wait until the answers are on their way. */
     sqlite3_wal_hook(db->sql, count_frames, db);
-    return ST_OK;
+    return version == SCHEMA ? ST_OK : migrate(db->sql, path, version, why);
 }
 
 static enum status open_all(struct ledger_db *db, struct str path, enum ledger_db_mode mode,
@@ -266,8 +269,10 @@ static enum status open_all(struct ledger_db *db, struct str path, enum ledger_d
         TRY(make_file(db, path, why));
     }
     TRY(note_place(db, path, why));
+    int64_t version;
     TRY(open_file(db, path, why));
-    TRY(take_schema(db, path, mode, why));
+    TRY(judge_schema(db, path, mode, &version, why));
+    TRY(set_up(db, path, version, why));
     const enum status st = ledger_rows_prepare(db);
     if (st == ST_INVALID)
         ledger_db_why(why, path, STR("its tables are not those of a ledger"),

@@ -18,6 +18,11 @@ local function each(change)
     return { #stored > 0 and OK or NOT_FOUND }
 end
 
+-- What has a number of its own that was used up: a rate has none, open places are counted anew.
+local function countable(t)
+    return t and (t.kind == 'count' or t.kind == 'bytes')
+end
+
 local verbs = {}
 
 function verbs.show()
@@ -36,7 +41,7 @@ end
 
 function verbs.adjust()
     local t = tally_load(name)
-    if not t then
+    if not countable(t) then
         return { NOT_FOUND }
     end
     t.used = bounded(t.used + value)
@@ -51,6 +56,9 @@ function verbs.set()
             return { NOT_FOUND }
         end
         t = { name = name, kind = ARGV[7], start = tonumber(ARGV[8]), used = 0, reserved = 0, tat = 0 }
+    end
+    if not countable(t) then
+        return { NOT_FOUND }
     end
     local known = redis.call('EXISTS', user) == 1
     t.used = bounded(value)

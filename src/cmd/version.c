@@ -2,9 +2,11 @@
  * version - of presignd and of the libraries that it runs with.
  */
 #include <curl/curl.h>
+#include <hiredis/hiredis.h>
 #include <jansson.h>
 #include <microhttpd.h>
 #include <openssl/crypto.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <utf8proc.h>
 
@@ -31,6 +33,8 @@ int cmd_version(int argc, char **argv)
     printf("%s\n", OpenSSL_version(OPENSSL_VERSION));
     printf("%s\n", curl_version());
     printf("jansson %s\n", jansson_version_str());
+    printf("SQLite %s\n", sqlite3_libversion());
+    printf("hiredis %d.%d.%d\n", HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH);
     printf("utf8proc %s\n", utf8proc_version());
     return fflush(stdout) == 0 ? 0 : 1;
 }

@@ -16,7 +16,7 @@ import tokens
 from service import (BIN, CREDENTIALS, TOP, Service, base_config, clean_environment, run_command,
                      wait_until)
 
-COMMANDS = ("serve", "check", "token", "health", "version")
+COMMANDS = ("serve", "check", "token", "ledger", "health", "version")
 FILE = {"content_type": "image/png", "content_length": 1000}
 SMALL = {
     "PRESIGND__AUTH__ISSUERS": json.dumps([{
@@ -86,7 +86,8 @@ def test_version():
         status, out, err = run_command(*args)
         assert status == 0 and err == ""
         assert re.match(r"presignd \d+\.\d+\.\d+ \(\S+\)\n", out)
-        assert all(name in out for name in ("libmicrohttpd", "OpenSSL", "libcurl", "jansson"))
+        assert all(name in out for name in ("libmicrohttpd", "OpenSSL", "libcurl", "jansson",
+                                        "SQLite 3.", "hiredis "))
 
 
 # ---- check ---------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@
 
 local token, idem = ARGV[4], ARGV[5]
 
+local heard = false -- the request was here
+
 local function let_go(id)
     local u = upload_load(id)
     if not u then
@@ -17,7 +19,11 @@ local function let_go(id)
             others[#others + 1] = holder
         end
     end
-    if #others == #u.holders or u.many then
+    if #others == #u.holders then
+        return
+    end
+    heard = true
+    if u.many then
         return
     end
     if #others > 0 then
@@ -47,5 +53,7 @@ end
 for i = 6, #ARGV do
     let_go(ARGV[i])
 end
-redis.call('SET', upload_key(token), 'x', 'EX', whole(NEVER_S), 'NX')
+if not heard then
+    redis.call('SET', upload_key(token), 'x', 'EX', whole(NEVER_S), 'NX')
+end
 return { OK }

@@ -12,6 +12,7 @@
 local LIMIT_ARGS, FILE_ARGS, FIRST_ARG = 6, 12, 9
 local HOLDERS_MAX = 16
 local STALE_MAX = 200 -- ended places that one call takes away
+local DUE_KEPT_S = 40 * 86400 -- longer than any upload is kept
 local HAIR_S = 10     -- limits.h: a window may have begun for another clock
 
 local peek = ARGV[4] == 'peek'
@@ -117,11 +118,6 @@ local function is_open(u)
     return u.state == 'granted' and now_s < tonumber(u.expires)
 end
 
--- Does the upload still hold what it reserved?
-local function holds(u)
-    return u.charge == 'reserved' or (#u.charges == 0 and is_open(u))
-end
-
 -- The earlier request's uploads, or nil: the key counts as one never seen. And a word that ends it.
 local function earlier()
     local text = redis.call('GET', user .. ':i:' .. idem)
@@ -129,18 +125,22 @@ local function earlier()
     if not record or now_s >= math.floor(record.created_us / 1000000) + IDEM_S then
         return nil
     end
-    if record.hash ~= request_hash then
-        return nil, CONFLICT, ''
-    end
     local found = {}
     for i = 1, #record.ids, 2 do
-        local u = upload_load(record.ids[i])
-        if u and (u.state == 'completed' or u.state == 'cancelled') then
-            return nil, STATE, u.state
-        end
-        found[#found + 1] = u
+        found[#found + 1] = upload_load(record.ids[i])
     end
-    return #found == n_files and 2 * n_files == #record.ids and found or nil
+    if 2 * #found ~= #record.ids then
+        return nil
+    end
+    if record.hash ~= request_hash or #found ~= n_files then
+        return nil, CONFLICT, ''
+    end
+    for i = 1, n_files do
+        if found[i].state == 'completed' or found[i].state == 'cancelled' then
+            return nil, STATE, found[i].state
+        end
+    end
+    return found
 end
 
 if idem ~= '' then
@@ -154,11 +154,11 @@ if again then
     want.files = 0
     for i = 1, n_files do
         local u = again[i]
-        u.anew = not holds(u)
+        u.anew = u.state == 'expired' -- settled: it holds nothing any more
         if u.anew then
             want.files = want.files + 1
             want.bytes = want.bytes + file_arg(i, 9)
-        elseif not is_open(u) then
+        elseif u.place == '1' and not is_open(u) then
             want.reopened = want.reopened + 1
         end
     end
@@ -207,7 +207,7 @@ end
 
 local function place(u, expires_s)
     redis.call('ZADD', due, whole(expires_s + GRACE_S), user_hash .. ':' .. u.id)
-    if has_open then
+    if u.place == '1' then
         redis.call('ZADD', open_set, whole(expires_s), u.id)
     end
 end
@@ -217,6 +217,7 @@ local function reserve_again(u, i)
     if u.anew then
         u.bytes, u.exact, u.release = file_arg(i, 9), file_arg(i, 12), ARGV[9]
         u.charges, u.charge, u.taken = charges, #charges > 0 and 'reserved' or '', '0'
+        u.place = has_open and '1' or '0'
     end
     expires_s = math.max(expires_s, u.expires)
     u.anew, u.state, u.expires = nil, 'granted', whole(expires_s)
@@ -238,6 +239,7 @@ local function reserve_fresh(i)
         length = file_arg(i, 8), bytes = file_arg(i, 9), expires = file_arg(i, 10),
         post = file_arg(i, 11), exact = file_arg(i, 12), release = ARGV[9], state = 'granted',
         created = whole(now_s), size = '-1', etag = '', taken = '0', idem = idem,
+        place = has_open and '1' or '0',
         charges = charges, charge = #charges > 0 and 'reserved' or '', holders = { file_arg(1, 1) },
     }
     if not upload_save(u, i == 1 and 'NX' or nil) then
@@ -301,14 +303,14 @@ local function tend_open_set()
         redis.call('ZREMRANGEBYRANK', open_set, 0, math.min(stale, STALE_MAX) - 1)
     end
     local last = redis.call('ZRANGE', open_set, -1, -1, 'WITHSCORES')
-    redis.call('EXPIRE', open_set, whole(math.max(last[2] - now_s, 0) + 1))
+    redis.call('EXPIRE', open_set, whole(math.max((last[2] or 0) - now_s, 0) + 1))
     local first = redis.call('ZRANGEBYSCORE', open_set, '(' .. whole(now_s), '+inf', 'WITHSCORES',
                              'LIMIT', 0, 1)
     open_ends_s = tonumber(first[2] or 0)
 end
 
 if again then
-    if redis.call('EXISTS', upload_key(file_arg(1, 1))) == 1 then
+    if redis.call('GETRANGE', upload_key(file_arg(1, 1)), 0, 0) == 'x' then
         return answer(GIVEN_UP)
     end
     for i = 1, n_files do
@@ -324,10 +326,11 @@ else
         remember_key()
     end
 end
+redis.call('EXPIRE', due, DUE_KEPT_S)
 if n_limits > 0 then
     take()
 end
-if has_open then
+if has_open or (again and redis.call('EXISTS', open_set) == 1) then
     tend_open_set()
 end
 return answer(OK)

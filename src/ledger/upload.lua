@@ -53,10 +53,10 @@ function verbs.settle()
         return OK
     end
     if presence == 'there' then
-        see()
         upload_settle(u, 1, tonumber(size))
         if u.state == 'granted' then
             u.state = 'completed'
+            see()
         end
     elseif presence == 'unknown' and u.handed and u.release ~= '1' then
         upload_settle(u, 1, tonumber(u.bytes))

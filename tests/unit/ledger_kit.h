@@ -185,9 +185,10 @@ static inline void suite_add_file(struct suite_slot *slot, bool many, int64_t by
     const size_t i = slot->op.n_files++;
     assert_true(i < SUITE_FILES);
     suite_id(slot->ids[i], slot->label, i, many);
-    snprintf(slot->uuids[i], UUID_TEXT + 1, "%s", slot->ids[i]);
+    memcpy(slot->uuids[i], slot->ids[i], UUID_TEXT + 1);
     slot->uuids[i][14] = '4';
-    snprintf(slot->keys[i], sizeof(slot->keys[i]), "up/%s", slot->ids[i]);
+    memcpy(slot->keys[i], "up/", 3);
+    memcpy(slot->keys[i] + 3, slot->ids[i], UUID_TEXT + 1);
     slot->files[i] = (struct ledger_file){ .id = str_from(slot->ids[i]),
                                            .uuid = str_from(slot->uuids[i]),
                                            .profile = STR("photos"),

@@ -99,7 +99,7 @@ class Bench:
 
     # ---- servers -----------------------------------------------------------------------------
 
-    def config(self, profiles=1, issuer=None, further=()):
+    def config(self, profiles=1, issuer=None, further=(), more=None):
         profile = {"bucket": "main", "key": "{user_hash}/{uuid}/{filename}",
                    "content_types": ["image/png", "image/jpeg", "application/pdf"],
                    "max_bytes": 100000000, "fields": {"success_action_status": "201"}}
@@ -112,7 +112,7 @@ class Bench:
             "profiles": dict({"p%d" % i: profile for i in range(profiles - 1)}, default=profile),
             "ledger": {"backend": "none"},
             "drain": {"delay_s": 0, "timeout_s": 5},
-        }
+        } | (more or {})
 
     def presignd(self, name="presignd", **kwargs):
         path = self.folder / (name + ".json")

@@ -1,6 +1,6 @@
 /*
- * ledger_call - one question of a request to its ledger: asked and awaited by a step, called off when
- * the request ends before the answer. Not for RESERVE, which is released and not called off.
+ * ledger_call - one question of a request to its ledger: asked and awaited by a step, called off
+ * when the request ends before the answer. Not for RESERVE, which is released and not called off.
  */
 #ifndef PRESIGND_LEDGER_CALL_H
 #define PRESIGND_LEDGER_CALL_H

@@ -1,8 +1,8 @@
 /*
  * ledger_admin - adjusts, then shows what is stored now.
  *
- * A user is named by its hash, which the log and the ledger show. Where one issuer is configured its
- * user claim names the user just as well; with several that would be a guess.
+ * A user is named by its hash, which the log and the ledger show. Where one issuer is configured
+ * its user claim names the user just as well; with several that would be a guess.
  */
 #include "presignd/ledger_admin.h"
 

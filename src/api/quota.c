@@ -1,6 +1,6 @@
 /*
- * quota - GET /v1/quota: what is left of the caller's limits (API.md section 2). Nothing is taken. A
- * plan without limits needs no ledger to say so.
+ * quota - GET /v1/quota: what is left of the caller's limits (API.md section 2). Nothing is taken.
+ * A plan without limits needs no ledger to say so.
  */
 #include "presignd/quota.h"
 

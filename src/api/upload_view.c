@@ -1,9 +1,9 @@
 /*
- * upload_view - what became of a grant: GET and DELETE of /v1/uploads/{id}, POST .../complete (API.md
- * section 2).
+ * upload_view - what became of a grant: GET and DELETE of /v1/uploads/{id}, POST .../complete
+ * (API.md section 2).
  *
- * None of them gives anything back: a packet cannot be revoked, so what it reserved stays until it is
- * dead, and the ledger sees to that. `complete` believes the store, never the client.
+ * None of them gives anything back: a packet cannot be revoked, so what it reserved stays until it
+ * is dead, and the ledger sees to that. `complete` believes the store, never the client.
  */
 #include "presignd/upload_view.h"
 

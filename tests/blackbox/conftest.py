@@ -79,14 +79,14 @@ class Rgw:
                             config=Config(signature_version="s3v4",
                                           s3={"addressing_style": "path"}))
 
-    def session_credentials(self, duration_s=3600):
+    def session_credentials(self, duration_s=3600, **more):
         """Temporary ones from its STS, under the environment's names, with their expiration."""
         import boto3
         sts = boto3.client("sts", endpoint_url=self.sts_endpoint, region_name=self.region,
                            aws_access_key_id=self.credentials["AWS_ACCESS_KEY_ID"],
                            aws_secret_access_key=self.credentials["AWS_SECRET_ACCESS_KEY"])
         c = sts.assume_role(RoleArn=self.role_arn, RoleSessionName="tests",
-                            DurationSeconds=duration_s)["Credentials"]
+                            DurationSeconds=duration_s, **more)["Credentials"]
         return {"AWS_ACCESS_KEY_ID": c["AccessKeyId"],
                 "AWS_SECRET_ACCESS_KEY": c["SecretAccessKey"],
                 "AWS_SESSION_TOKEN": c["SessionToken"],

@@ -1,7 +1,7 @@
 /*
- * script_ledger.h - a ledger whose answers the test writes, at once or when it says so, and what the
- * routes asked it. What becomes of uploads is for the engines' own suite; here it is about who may
- * ask, in which order faults win, and what is called off.
+ * script_ledger.h - a ledger whose answers the test writes, at once or when it says so, and what
+ * the routes asked it. What becomes of uploads is for the engines' own suite; here it is about who
+ * may ask, in which order faults win, and what is called off.
  */
 #ifndef PRESIGND_SCRIPT_LEDGER_H
 #define PRESIGND_SCRIPT_LEDGER_H
@@ -133,7 +133,7 @@ static inline void script_use(struct script_ledger *s, struct api *a)
     worker_use_ledger(&a->worker, &s->ledger);
 }
 
-/* ---- requests ------------------------------------------------------------------------------------ */
+/* ---- requests ----------------------------------------------------------------------------------- */
 
 static inline const char *bare_text(const char *method, const char *target, const char *token)
 {

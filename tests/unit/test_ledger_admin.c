@@ -189,7 +189,7 @@ static void test_ledger_answers(void **state)
     }
 }
 
-/* It takes no token, so it is nowhere but on the admin listener, and no page of a browser's there. */
+/* It takes no token, so it is on the admin listener only, and no page of a browser's gets there. */
 static void test_where_it_is(void **state)
 {
     (void)state;

@@ -13,7 +13,7 @@
 #define CREATED INT64_C(1800000000)
 #define OBJECT  "/a-bucket/u/x%20y.png"
 
-/* ---- a stage ------------------------------------------------------------------------------------- */
+/* ---- a stage ------------------------------------------------------------------------------------ */
 
 struct stage {
     struct setting *s;
@@ -81,7 +81,7 @@ static void stage_end(struct stage *g)
     kit_free_texts();
 }
 
-/* ---- which fault wins ---------------------------------------------------------------------------- */
+/* ---- which fault wins --------------------------------------------------------------------------- */
 
 static void test_order(void **state)
 {
@@ -190,7 +190,7 @@ static void test_a_body_is_not_read(void **state)
     stage_end(g);
 }
 
-/* ---- what the ledger says ------------------------------------------------------------------------ */
+/* ---- what the ledger says ----------------------------------------------------------------------- */
 
 static void test_ledger_answers(void **state)
 {
@@ -282,7 +282,7 @@ static void test_the_view(void **state)
     }
 }
 
-/* ---- complete ------------------------------------------------------------------------------------ */
+/* ---- complete ----------------------------------------------------------------------------------- */
 
 #define HEAD_OF(status, length) \
     "HTTP/1.1 " status "\r\nContent-Length: " length "\r\nETag: \"e1\"\r\n\r\n"
@@ -440,7 +440,7 @@ static void test_credentials(void **state)
     }
 }
 
-/* ---- called off ---------------------------------------------------------------------------------- */
+/* ---- called off --------------------------------------------------------------------------------- */
 
 /* The server stops while one of them waits: what it waited for is called off, not left dangling. */
 static void test_stop_while_waiting(void **state)
@@ -495,7 +495,7 @@ static void test_client_goes(void **state)
     stage_end(g);
 }
 
-/* ---- preflight ----------------------------------------------------------------------------------- */
+/* ---- preflight ---------------------------------------------------------------------------------- */
 
 static void test_preflight(void **state)
 {

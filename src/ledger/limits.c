@@ -284,8 +284,12 @@ enum status limits_fault(const struct plan *p, const struct limits_verdict *v, i
     date_iso(&text, v->resets_at_s > 0 ? v->resets_at_s : seconds_up(now_us) + retry_s);
     TRY(arena_keep(a, &text, &when));
 
+    const struct str name = arena_copy(a, l->name);
+    if (!name.ptr)
+        return ST_NO_MEMORY;
+
     fault_set(f, v->status, detail);
-    fault_str(f, "limit_name", l->name);
+    fault_str(f, "limit_name", name);
     fault_int(f, "limit", l->max);
     if (v->status == ST_RATE_LIMITED)
         fault_int(f, "window_s", l->window_s);

@@ -98,10 +98,27 @@ struct ledger_job *ledger_job_new(struct ledger_door *d, struct ledger_op *op)
     return j;
 }
 
+struct ledger_job *ledger_job_follow(struct ledger_job *reserve)
+{
+    struct ledger_job *j = malloc(sizeof(*j));
+    if (!j)
+        return NULL;
+    *j = (struct ledger_job){ .door = reserve->door, .verb = JOB_RELEASE, .of = reserve };
+    j->user = reserve->user;
+    j->idem_key = reserve->idem_key;
+    j->now_us = reserve->now_us;
+    j->files = reserve->files;
+    j->n_files = reserve->n_files;
+    j->answer = ARENA_INIT(ANSWER_BYTES);
+    reserve->followed = true;
+    return j;
+}
+
 void ledger_job_free(struct ledger_job *j)
 {
     if (!j)
         return;
+    ledger_job_free(j->of);
     arena_release(&j->answer);
     free(j);
 }
@@ -127,7 +144,8 @@ static enum status tell_refusal(struct ledger_op *op, const struct ledger_job *j
     case ST_QUOTA_NEVER:
     case ST_QUOTA_EXCEEDED:
     case ST_RATE_LIMITED:
-        return limits_fault(&j->plan, &j->verdict, op->now_us, op->arena, &op->fault);
+        /* names in the fault outlive the job */
+        return limits_fault(op->plan, &j->verdict, op->now_us, op->arena, &op->fault);
     case ST_UPLOAD_STATE:
         fault_set(&op->fault, ST_UPLOAD_STATE,
                   j->state == UPLOAD_CANCELLED ? STR("This upload was cancelled.")

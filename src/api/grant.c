@@ -218,12 +218,8 @@ static struct ledger_file file_of(const struct grant *it)
 static enum status write_question(struct grant_call *g)
 {
     struct arena *a = &g->r.arena;
-    const struct plan *plan = g->grants[0].decision.plan;
-    const size_t n_limits = plan ? plan->n_limits : 0;
     struct ledger_file *files = arena_array(a, g->n, sizeof(*files));
-    struct limit_state *states =
-        n_limits ? arena_array(a, n_limits, sizeof(struct limit_state)) : NULL;
-    if (!files || (n_limits && !states))
+    if (!files)
         return ST_NO_MEMORY;
     for (size_t i = 0; i < g->n; i++)
         files[i] = file_of(&g->grants[i]);
@@ -231,14 +227,13 @@ static enum status write_question(struct grant_call *g)
         .done = ledger_answered,
         .verb = g->dry_run ? LEDGER_PEEK : LEDGER_RESERVE,
         .user_hash = str_from(g->who->user_hash),
-        .plan = plan,
+        .plan = g->grants[0].decision.plan,
         .files = files,
         .n_files = g->n,
         .now_us = g->r.wall_us,
         .arena = a,
         .idempotency_key = g->idempotency_key,
         .request_hash = { g->request_hash, g->idempotency_key.len ? sizeof(g->request_hash) : 0 },
-        .states = states,
     };
     return ST_OK;
 }

@@ -20,6 +20,8 @@ struct ledger_job {
     struct ledger_door *door;
     struct ledger_op *op; /* the loop's; NULL: nobody waits any more */
     int64_t asked_ms;
+    struct ledger_job *of; /* JOB_RELEASE: the RESERVE it follows, freed with it; may be NULL */
+    bool followed;         /* a JOB_RELEASE comes behind this RESERVE */
 
     int verb; /* enum ledger_verb or JOB_RELEASE */
     struct str user, id, limit_name, idem_key, request_hash;
@@ -75,6 +77,8 @@ static inline int64_t ledger_seconds(int64_t now_us)
 /* Copies the question; NULL without memory. */
 struct ledger_job *ledger_job_new(struct ledger_door *d, struct ledger_op *op);
 void ledger_job_free(struct ledger_job *j); /* NULL is fine */
+/* Takes back what a RESERVE, still under way, gets; NULL without memory. */
+struct ledger_job *ledger_job_follow(struct ledger_job *reserve);
 
 /* Copies the answer. False: it has no room in the op's arena, and the op says "unavailable". */
 bool ledger_job_tell(struct ledger_op *op, const struct ledger_job *j);

@@ -348,6 +348,12 @@ enum status ledger_do_reserve(struct ledger_db *db, struct ledger_job *j)
     return st == ST_NOT_FOUND ? reserve_fresh(db, &w) : st;
 }
 
+/* A release that follows its RESERVE stands behind it in the queue: that is answered by now. */
+static struct str granted_id(const struct ledger_job *j, size_t i)
+{
+    return j->of && j->of->replayed ? str_from(j->of->replay[i].id) : j->files[i].id;
+}
+
 static enum status drop_key(struct ledger_db *db, const struct ledger_job *j)
 {
     struct idem_row idem;
@@ -360,7 +366,7 @@ static enum status drop_key(struct ledger_db *db, const struct ledger_job *j)
         return st == ST_NOT_FOUND ? ST_OK : st;
     /* The key may belong to a later request already. */
     if (ids_read(idem.ids, pairs, IDS_MAX, &n) != ST_OK || n == 0 ||
-        !str_equal(pairs[0].id, j->files[0].id))
+        !str_equal(pairs[0].id, granted_id(j, 0)))
         return ST_OK;
     return idem_drop(db, idem.rowid);
 }
@@ -383,13 +389,15 @@ static enum status release_rows(struct ledger_db *db, struct ledger_job *j, stru
 
 enum status ledger_do_release(struct ledger_db *db, struct ledger_job *j)
 {
+    if (j->of && j->of->status != ST_OK)
+        return ST_OK;
     struct upload_row *rows = arena_array(&db->scratch, j->n_files, sizeof(*rows));
     if (!rows)
         return ST_NO_MEMORY;
     TRY(user_get(db, j->user, ledger_seconds(j->now_us), &db->user));
     size_t n = 0;
     for (size_t i = 0; i < j->n_files; i++) {
-        const enum status st = upload_get(db, j->user, j->files[i].id, &db->scratch, &rows[n]);
+        const enum status st = upload_get(db, j->user, granted_id(j, i), &db->scratch, &rows[n]);
         if (st != ST_OK && st != ST_NOT_FOUND)
             return st;
         n += st == ST_OK;

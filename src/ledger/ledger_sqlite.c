@@ -5,8 +5,8 @@
  * until the loop's turn is over: what one turn asks crosses to the thread at once and becomes one
  * transaction. Answers come home the same way, a chain per door.
  *
- * A job whose op is gone is an orphan. An orphaned RESERVE that was granted is released: nobody has
- * its packets.
+ * A job whose op is gone is an orphan. A RESERVE that was orphaned is released: nobody has its
+ * packets.
  */
 #include "ledger_job.h"
 
@@ -100,9 +100,9 @@ static void come_home(struct ledger_door *d, struct ledger_job *j)
     d->n_out--;
     d->late = false;
     const bool told = op && ledger_job_tell(op, j);
-    if (granted && !told)
+    if (granted && !told && !j->followed)
         take_back(d, j);
-    else
+    else if (!j->followed)
         ledger_job_free(j);
     if (op)
         op->done(op);
@@ -128,12 +128,23 @@ static struct ledger_door *door_of(struct ledger *l)
     return container_of(l, struct ledger_door, ledger);
 }
 
+/* Nobody waits for a RESERVE any more: what it gets is taken back right behind it. Without memory
+ * for that, when it comes home. */
+static struct ledger_op *abandon(struct ledger_door *d, struct ledger_job *j)
+{
+    struct ledger_op *op = orphan(d, j);
+    struct ledger_job *release = j->verb == LEDGER_RESERVE ? ledger_job_follow(j) : NULL;
+    if (release)
+        send(d, release);
+    return op;
+}
+
 static void too_late(struct timer *t)
 {
     struct ledger_door *d = container_of(t, struct ledger_door, deadline);
     const int64_t now_ms = loop_now_ms(d->loop);
     while (d->oldest && d->oldest->asked_ms + DEADLINE_MS <= now_ms) {
-        struct ledger_op *op = orphan(d, d->oldest);
+        struct ledger_op *op = abandon(d, d->oldest);
         assert(op);
         d->late = true;
         ledger_op_unavailable(op, STR("the ledger did not answer in time"));
@@ -175,7 +186,7 @@ static void door_release(struct ledger *l, struct ledger_op *op)
 {
     struct ledger_door *d = door_of(l);
     if (op->job) {
-        orphan(d, op->job);
+        abandon(d, op->job);
         return;
     }
     if (op->status != ST_OK || op->n_files == 0)

@@ -108,6 +108,15 @@ static bool copy_texts(struct arena *a, struct upload *u)
     return true;
 }
 
+/* As everybody sees it: a granted one whose time is over is expired, settled or not. */
+static struct upload shown(const struct upload_row *r, int64_t now_s)
+{
+    struct upload u = r->u;
+    if (u.state == UPLOAD_GRANTED && now_s >= u.expires_s)
+        u.state = UPLOAD_EXPIRED;
+    return u;
+}
+
 enum status ledger_do_view(struct ledger_db *db, struct ledger_job *j)
 {
     struct upload_row row;
@@ -115,10 +124,8 @@ enum status ledger_do_view(struct ledger_db *db, struct ledger_job *j)
     j->uploads = ARENA_NEW(&j->answer, struct upload);
     if (!j->uploads || !copy_texts(&j->answer, &row.u))
         return ST_NO_MEMORY;
-    *j->uploads = row.u;
+    *j->uploads = shown(&row, ledger_seconds(j->now_us));
     j->n_uploads = 1;
-    if (row.u.state == UPLOAD_GRANTED && ledger_seconds(j->now_us) >= row.u.expires_s)
-        j->uploads->state = UPLOAD_EXPIRED;
     return ST_OK;
 }
 
@@ -167,7 +174,7 @@ enum status ledger_do_due(struct ledger_db *db, struct ledger_job *j)
     TRY(uploads_backlog(db, now_s, &j->backlog));
     TRY(uploads_due(db, now_s, LEDGER_LEASE_S, &j->answer, rows, max, &n));
     for (size_t i = 0; i < n; i++)
-        j->uploads[i] = rows[i].u;
+        j->uploads[i] = shown(&rows[i], now_s);
     j->n_uploads = n;
     return rows_purge(db, j->now_us);
 }

@@ -8,13 +8,15 @@ import datetime
 import json
 import re
 import socket
+import sqlite3
 import struct
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from contract import UUID, check_form, check_problem, seconds
-from service import Service, base_config, read_raw, wait_until
+from service import Service, base_config, merge, read_raw, wait_until
 
 AGE_S = 366 * 86400
 FILE = {"content_type": "image/png", "content_length": 10}
@@ -57,13 +59,13 @@ PLANS = {
 
 
 def config(**more):
-    return base_config(
+    return merge(base_config(
         profiles={"range": {"bucket": "main", "key": "{user}/{uuid}", "size": "range",
                             "content_types": ["image/*"], "max_bytes": 60},
                   "dated": {"bucket": "main", "key": "{yyyy}/{mm}/{dd}/{epoch_ms}/{uuid7}/{uuid}",
                             "content_types": ["image/*"], "max_bytes": 60}},
         plans={name: {"limits": limits} for name, limits in PLANS.items()}, default_plan="free",
-        ledger={"backend": "sqlite", "path": "{dir}/ledger.db"}, **more)
+        ledger={"backend": "sqlite", "path": "{dir}/ledger.db"}), more)
 
 
 @pytest.fixture(scope="module")
@@ -414,7 +416,7 @@ def test_rates_count_every_time(ask):
     assert statuses == [201, 201, 201, 201, 429]
 
 
-def test_again_when_the_quota_is_full(ask):
+def test_repeatedwhen_the_quota_is_full(ask):
     """What it reserved is there already."""
     first = again(ask, "ever", "k")
     assert ask("ever").status == 201 and ask("ever").status == 403
@@ -450,6 +452,48 @@ def test_a_cancelled_upload_is_not_granted_again(ask, api, request):
     assert api.request("DELETE", first.headers["Location"], token=token).status == 204
     check_problem(again(ask, "ten", "k"), 409, "upload_state", state="cancelled")
     assert again(ask, "ten", "k-2").status == 201
+
+
+def kill_packet(service, upload_id):
+    """Its packet is dead, as if all its time had passed."""
+    with closing(sqlite3.connect(service.dir / "ledger.db", timeout=20)) as db, db:
+        db.execute("UPDATE uploads SET expires_s = expires_s - 2000, due_s = due_s - 2000 "
+                   "WHERE id = ?", (upload_id,))
+
+
+@pytest.fixture
+def forgiving(presignd):
+    """Whose store cannot be asked, and whose plan gives back then."""
+    return presignd(config(buckets={"main": {"endpoint": "http://127.0.0.1:9"}},
+                           plans={"ever": {"unsettled": "release"}}))
+
+
+def files_of(service, token):
+    return taken(service.get("/v1/quota", token=token).json["limits"][0])
+
+
+def test_what_was_settled_is_reserved_again(forgiving):
+    token = forgiving.token("late", plan="ever")
+    first = forgiving.ask(FILE, token=token, headers={KEY: "k"})
+    kill_packet(forgiving, first.json["id"])
+    wait_until(lambda: files_of(forgiving, token) == 0)
+    for _ in range(2):
+        repeated = forgiving.ask(FILE, token=token, headers={KEY: "k"})
+        assert repeated.status == 201
+        assert (repeated.json["id"], repeated.json["key"]) == (first.json["id"], first.json["key"])
+        assert files_of(forgiving, token) == 1
+    view = forgiving.get(first.headers["Location"], token=token).json
+    assert view["state"] == "granted" and view["expires_at"] == repeated.json["expires_at"]
+
+
+def test_what_was_settled_is_under_all_limits_again(forgiving):
+    token = forgiving.token("later", plan="ever")
+    first = forgiving.ask(FILE, token=token, headers={KEY: "k"})
+    kill_packet(forgiving, first.json["id"])
+    wait_until(lambda: files_of(forgiving, token) == 0)
+    assert forgiving.ask({"files": [FILE] * 2}, token=token).status == 201
+    check_problem(forgiving.ask(FILE, token=token, headers={KEY: "k"}), 403, "quota_exceeded",
+                  used=2, requested=1)
 
 
 @pytest.mark.parametrize("lines", [

@@ -101,9 +101,9 @@ static const struct suite_scenario suite_scenarios[] = {
         { .at_s = 960, LIMIT, NULL, P_HUGE, .limit = "stored", .used = SUITE_HUGE, .reserved = 2 } } },
     { "a limit's name as long as names are", {
         { .at_s = 0, RESERVE, "a", P_LONG, .bytes = 60 },
-        { .at_s = 0, RESERVE, "b", P_LONG, .bytes = 60, NEVER_EVER, .used = 60, .requested = 60, .limit = "l0123456789012345678901234567890123456789012345678901234567890-_z" },
+        { .at_s = 0, RESERVE, "b", P_LONG, .bytes = 60, NEVER_EVER, .used = 60, .requested = 60, .limit = "l012345678901234567890123456789012345678901234567890123456789-_z" },
         { .at_s = 960, SETTLE, "a", THERE, .size = 60 },
-        { .at_s = 960, SHOW, NULL, .used = 60, .limit = "l0123456789012345678901234567890123456789012345678901234567890-_z" } } },
+        { .at_s = 960, SHOW, NULL, .used = 60, .limit = "l012345678901234567890123456789012345678901234567890123456789-_z" } } },
     { "a plan without limits", {
         { .at_s = 0, RESERVE, "a", P_FREE, .bytes = SUITE_HUGE },
         { .at_s = 0, RESERVE, "b", P_NONE, .bytes = SUITE_HUGE },

@@ -22,7 +22,7 @@ static const struct limit
     suite_by_count = { .name = STR_INIT("stored"),   .kind = LIMIT_COUNT, .max = 5,    .window_s = WINDOW_FOREVER },
     suite_huge     = { .name = STR_INIT("stored"),   .kind = LIMIT_BYTES, .max = SUITE_HUGE, .window_s = WINDOW_FOREVER },
     suite_many     = { .name = STR_INIT("many"),     .kind = LIMIT_COUNT, .max = 250,  .window_s = 3600 },
-    suite_long     = { .name = STR_INIT("l0123456789012345678901234567890123456789012345678901234567890-_z"),
+    suite_long     = { .name = STR_INIT("l012345678901234567890123456789012345678901234567890123456789-_z"),
                        .kind = LIMIT_BYTES, .max = 100, .window_s = WINDOW_FOREVER };
 /* clang-format on */
 

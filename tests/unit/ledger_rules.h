@@ -82,11 +82,11 @@ static const struct suite_scenario suite_scenarios[] = {
         { .at_s = 0, RESERVE, "b", P_HOUR_DAY, EXCEEDED, .limit = "a_day", .used = 3, .requested = 1, .retry_s = 57600 },
         { .at_s = 3600, RESERVE, "c", P_HOUR_DAY, EXCEEDED, .limit = "a_day", .used = 3, .requested = 1 } } },
     { "what never comes is told first", {
-        { .at_s = 0, RESERVE, "a", P_ALL, .bytes = 95 },
-        { .at_s = 0, RESERVE, "b", P_ALL, .bytes = 5 },
-        { .at_s = 0, RESERVE, "c", P_ALL, .bytes = 1, NEVER_EVER, .limit = "stored", .used = 100, .requested = 1 },
-        { .at_s = 0, RESERVE, "d", P_ALL, .bytes = -1, EXCEEDED, .limit = "open", .used = 2, .requested = 1, .retry_s = 900 },
-        { .at_s = 0, RESERVE, "e", P_ALL, .bytes = 101, NEVER_EVER, .limit = "a_month", .used = 100, .requested = 101 } } },
+        { .at_s = 0, RESERVE, "a", P_EVERY, .bytes = 95 },
+        { .at_s = 0, RESERVE, "b", P_EVERY, .bytes = 5 },
+        { .at_s = 0, RESERVE, "c", P_EVERY, .bytes = 1, NEVER_EVER, .limit = "stored", .used = 100, .requested = 1 },
+        { .at_s = 0, RESERVE, "d", P_EVERY, .bytes = -1, EXCEEDED, .limit = "open", .used = 2, .requested = 1, .retry_s = 900 },
+        { .at_s = 0, RESERVE, "e", P_EVERY, .bytes = 101, NEVER_EVER, .limit = "a_month", .used = 100, .requested = 101 } } },
     { "numbers at their end", {
         { .at_s = 0, RESERVE, "a", P_HUGE, .bytes = SUITE_HUGE - 2 },
         { .at_s = 0, LIMIT, NULL, P_HUGE, .limit = "stored", .reserved = SUITE_HUGE - 2 },
@@ -124,7 +124,7 @@ static const struct suite_scenario suite_scenarios[] = {
 
     /* ---- looking ahead ---- */
     { "a look takes nothing", {
-        { .at_s = 0, PEEK, NULL, P_ALL },
+        { .at_s = 0, PEEK, NULL, P_EVERY },
         { .at_s = 0, SHOW, NULL, GONE },
         { .at_s = 0, PEEK, "a", P_STORED, .bytes = 101, NEVER_EVER, .limit = "stored", .used = 0, .requested = 101 },
         { .at_s = 0, RESERVE, "b", P_STORED, .bytes = 80 },
@@ -632,7 +632,7 @@ static const struct suite_scenario suite_scenarios[] = {
         { .at_s = 120, RESET, NULL, .who = "v", GONE } } },
     { "bytes given back count where they never renew", {
         { .at_s = 0, GIVE_BACK, NULL, .amount = 5, GONE },
-        { .at_s = 0, RESERVE, "a", P_ALL, .bytes = 60, .life_s = 60 },
+        { .at_s = 0, RESERVE, "a", P_EVERY, .bytes = 60, .life_s = 60 },
         { .at_s = 120, SETTLE, "a", THERE, .size = 60 },
         { .at_s = 120, GIVE_BACK, NULL, .amount = 40 },
         { .at_s = 120, SHOW, NULL, .limit = "stored", .used = 20 },

@@ -64,19 +64,20 @@ def run_command(*args, env=None, credentials=CREDENTIALS, limit_s=30, stdin=None
 # ---- configurations ------------------------------------------------------------------------------
 
 def merge(under, over):
-    """`over` laid on `under`: objects member by member, everything else whole."""
+    """`over` laid on `under`: objects member by member, everything else whole; so is a ledger,
+    where the members of one backend are faults beside another."""
     if not isinstance(under, dict) or not isinstance(over, dict):
         return copy.deepcopy(over)
     out = dict(under)
     for name, value in over.items():
-        out[name] = merge(under[name], value) if name in under else copy.deepcopy(value)
+        inside = name in under and name != "ledger"
+        out[name] = merge(under[name], value) if inside else copy.deepcopy(value)
     return out
 
 
 def base_config(**overrides):
-    """A small good configuration; overrides are laid on it member by member, but a ledger whole:
-    the members of one backend are faults beside another."""
-    base = {
+    """A small good configuration; overrides are laid on it member by member."""
+    return merge({
         "listen": "127.0.0.1:0",
         "admin_listen": "127.0.0.1:0",
         "threads": 2,
@@ -90,10 +91,7 @@ def base_config(**overrides):
                                  "max_bytes": 1048576}},
         "ledger": {"backend": "sqlite", "path": "{dir}/ledger.db"},
         "drain": {"delay_s": 0, "timeout_s": 10},
-    }
-    if "ledger" in overrides:
-        del base["ledger"]
-    return merge(base, overrides)
+    }, overrides)
 
 
 # ---- HTTP ----------------------------------------------------------------------------------------

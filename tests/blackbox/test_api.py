@@ -530,7 +530,8 @@ def test_dry_run_of_a_batch(api):
 
 # ---- without a ledger ----------------------------------------------------------------------------
 
-def test_routes_of_the_ledger(api):
+def test_routes_of_the_ledger(presignd):
+    api = presignd(config(ledger={"backend": "none"}), files=FILES)
     upload_id = api.ask(FILE).json["id"]
     token = api.token()
     for method, path in (("GET", f"/v1/uploads/{upload_id}"), ("DELETE", f"/v1/uploads/{upload_id}"),

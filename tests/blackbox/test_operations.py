@@ -130,7 +130,9 @@ def test_reload_reads_secrets_anew(presignd):
 
 BAD_RELOADS = {
     "no JSON": ("{",), "unknown member": (config(nope=1),),
-    "a limit": (config(plans={"free": {"limits": [{"name": "a", "kind": "open", "max": 1}]}}),),
+    "a limit": (config(plans={"free": {"limits": [{"name": "a", "kind": "open", "max": 0}]}}),),
+    "a limit without a ledger": (config(ledger={"backend": "none"}, plans={
+        "free": {"limits": [{"name": "a", "kind": "open", "max": 1}]}}),),
     "no secret": (config(auth={"issuers": [merge(base_config()["auth"]["issuers"][0], {
         "secret_file": "{dir}/none"})]}),),
 }

@@ -36,7 +36,7 @@ def sanitized():
 def robust_config(**more):
     limits = {"header_timeout_s": HEADER_S, "body_timeout_s": BODY_S, "idle_timeout_s": IDLE_S,
               "body_bytes": BODY_BYTES, "header_bytes": HEADER_BYTES, "connections": CONNECTIONS}
-    return base_config(limits=limits | more, log={"access": False})
+    return base_config(limits=limits | more, log={"access": False}, ledger={"backend": "none"})
 
 
 def descriptors(service):

@@ -246,6 +246,20 @@ static const struct suite_scenario suite_scenarios[] = {
         { .at_s = 960, LIMIT, NULL, P_STORED, .limit = "stored", .used = 39 },
         { .at_s = 970, COMPLETE, "a", .size = 20 },
         { .at_s = 970, LIMIT, NULL, P_STORED, .limit = "stored", .used = 20 } } },
+    { "completed, dead, and still so: settled at once", {
+        { .at_s = 0, RESERVE, "a", P_STORED, .bytes = 40 },
+        { .at_s = 1, COMPLETE, "a", .size = 25 },
+        { .at_s = 960, COMPLETE, "a", .size = 25 },
+        { .at_s = 960, VIEW, "a", .state = "completed", .size = 25 },
+        { .at_s = 960, LIMIT, NULL, P_STORED, .limit = "stored", .used = 25 },
+        { .at_s = 960, DUE, NULL, .files = 0 } } },
+    { "completed, taken away, and back", {
+        { .at_s = 0, RESERVE, "a", P_STORED, .bytes = 40 },
+        { .at_s = 1, COMPLETE, "a", .size = 25 },
+        { .at_s = 960, SETTLE, "a", MISSING },
+        { .at_s = 960, LIMIT, NULL, P_STORED, .limit = "stored" },
+        { .at_s = 970, COMPLETE, "a", .size = 25 },
+        { .at_s = 970, LIMIT, NULL, P_STORED, .limit = "stored", .used = 25 } } },
     { "complete sets right what was kept", {
         { .at_s = 0, RESERVE, "a", P_STORED, .bytes = 40 },
         { .at_s = 0, HANDED, "a" },

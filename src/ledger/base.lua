@@ -67,7 +67,7 @@ local function is_dead(u)
     return now_s >= u.expires + GRACE_S
 end
 
--- NULL also for one that ended so long ago that it is forgotten.
+-- nil also for one that ended so long ago that it is forgotten.
 local function upload_load(id)
     local text = redis.call('GET', upload_key(id))
     if not text or #text < 2 then
@@ -83,18 +83,14 @@ local function upload_load(id)
     return u
 end
 
--- False: the key is there, and only a fresh one (`only` is "NX") was wanted.
-local function upload_save(u, only)
+local function upload_save(u)
     local id, mark = u.id, u.handed and '+' or '-'
     u.id, u.handed = nil, nil
     local text = mark .. cjson.encode(u)
     u.id, u.handed = id, mark == '+'
     local kept_s = u.charge == 'reserved' and UNSETTLED_KEPT_S or KEPT_S
     local ttl = whole(math.max(u.expires + GRACE_S + kept_s - now_s, 1))
-    if only then
-        return redis.call('SET', upload_key(id), text, 'EX', ttl, only)
-    end
-    return redis.call('SET', upload_key(id), text, 'EX', ttl)
+    redis.call('SET', upload_key(id), text, 'EX', ttl)
 end
 
 local function upload_close(u)

@@ -69,8 +69,8 @@ static void on_reply(struct resp_command *c, const struct resp_reply *r)
     j->answered(j, r);
 }
 
-/* Sends what stands in d->args. NULL without memory. */
-static struct job *send(struct door *d, void (*answered)(struct job *j, const struct resp_reply *r))
+static struct job *job_new(struct door *d,
+                           void (*answered)(struct job *j, const struct resp_reply *r))
 {
     struct job *j = malloc(sizeof(*j));
     if (!j)
@@ -81,8 +81,16 @@ static struct job *send(struct door *d, void (*answered)(struct job *j, const st
     if (j->next)
         j->next->link = &j->next;
     d->jobs = j;
-    resp_link_send(d->link, &j->command, &d->fleet->scripts[d->args.script], 1, d->args.list,
-                   d->args.n);
+    return j;
+}
+
+/* Sends what stands in d->args. NULL without memory. */
+static struct job *send(struct door *d, void (*answered)(struct job *j, const struct resp_reply *r))
+{
+    struct job *j = job_new(d, answered);
+    if (j)
+        resp_link_send(d->link, &j->command, &d->fleet->scripts[d->args.script], 1, d->args.list,
+                       d->args.n);
     return j;
 }
 
@@ -109,13 +117,20 @@ static bool refuses_to_work(struct str error)
         STR_INIT("LOADING"),    STR_INIT("READONLY"),    STR_INIT("MOVED"),
         STR_INIT("ASK "),       STR_INIT("CLUSTERDOWN"), STR_INIT("CROSSSLOT"),
         STR_INIT("MASTERDOWN"), STR_INIT("TRYAGAIN"),    STR_INIT("NOAUTH"),
-        STR_INIT("NOPERM"),     STR_INIT("OOM "),        STR_INIT("MISCONF"),
-        STR_INIT("BUSY"),       STR_INIT("NOREPLICAS"),  STR_INIT("NOSCRIPT"),
+        STR_INIT("OOM "),       STR_INIT("MISCONF"),     STR_INIT("BUSY"),
+        STR_INIT("NOREPLICAS"), STR_INIT("NOSCRIPT"),
     };
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         if (names(error, words[i]))
             return true;
     return false;
+}
+
+/* A user of the server who may not do all that the scripts do: they may have done a part. */
+static bool forbids(struct str error)
+{
+    return names(error, STR("can't run this command")) || names(error, STR("can't access")) ||
+           names(error, STR("NOPERM"));
 }
 
 static void trouble_begins(struct door *d, struct str error)
@@ -137,13 +152,11 @@ static void trouble_ends(struct door *d)
     say(d, LOG_LEVEL_INFO, "ledger_works_again", STR("the server answers"));
 }
 
-/* Only what a write was answered ends trouble: a replica reads as well as ever. */
-static void note_reply(struct door *d, const struct resp_reply *r, bool wrote)
+/* Other errors (a key that somebody spoilt) are the trouble of one user. */
+static void note_error(struct door *d, const struct resp_reply *r)
 {
-    if (r->kind == RESP_ERROR)
+    if (r->kind == RESP_ERROR && (refuses_to_work(r->text) || forbids(r->text)))
         trouble_begins(d, r->text);
-    else if (r->kind == RESP_OK && wrote)
-        trouble_ends(d);
 }
 
 /* ---- owed --------------------------------------------------------------------------------------- */
@@ -173,8 +186,9 @@ static void owe(struct door *d, struct owed *o)
 static void release_answered(struct job *j, const struct resp_reply *r)
 {
     struct door *d = j->door;
-    note_reply(d, r, true);
-    const bool final = r->kind == RESP_OK || (r->kind == RESP_ERROR && !refuses_to_work(r->text));
+    note_error(d, r);
+    const bool final = r->kind == RESP_OK ||
+                       (r->kind == RESP_ERROR && !refuses_to_work(r->text) && !forbids(r->text));
     if (!final)
         owe(d, TAKE(j->owed));
     job_free(j);
@@ -225,18 +239,16 @@ static bool in_doubt(const struct resp_reply *r)
     }
 }
 
-static bool writes(enum ledger_verb v)
-{
-    return v != LEDGER_PEEK && v != LEDGER_VIEW && v != LEDGER_SHOW;
-}
-
 /* True when what the reply stands for must be taken back. */
 static bool answer(struct door *d, struct ledger_op *op, const struct resp_reply *r)
 {
-    note_reply(d, r, writes(op->verb));
+    note_error(d, r);
     if (r->kind == RESP_OK) {
-        if (answer_read(op, r))
+        if (answer_read(op, r)) {
+            if (op->verb == LEDGER_RESERVE && op->status == ST_OK)
+                trouble_ends(d);
             return op->status == ST_NO_MEMORY;
+        }
         answer_unavailable(op, STR("a reply that is none of our scripts'"));
         return true;
     }
@@ -261,7 +273,7 @@ static void op_answered(struct job *j, const struct resp_reply *r)
 /* Nobody waits: the record of a grant without limits, the mark of one that was handed out. */
 static void note_answered(struct job *j, const struct resp_reply *r)
 {
-    note_reply(j->door, r, true);
+    note_error(j->door, r);
     job_free(j);
 }
 
@@ -365,9 +377,18 @@ static void door_cancel(struct ledger *l, struct ledger_op *op)
     job_free(j);
 }
 
+static void load_answered(struct job *j, const struct resp_reply *r)
+{
+    (void)r;
+    job_free(j);
+}
+
 static void probe_answered(struct job *j, const struct resp_reply *r)
 {
-    j->door->probe = NULL;
+    struct door *d = j->door;
+    d->probe = NULL;
+    if (r->kind == RESP_OK)
+        trouble_ends(d);
     note_answered(j, r);
 }
 
@@ -418,14 +439,27 @@ static const struct ledger_kind kind = {
     .free = door_free,
 };
 
+/* Scripts that are there already are answered in the order they are asked in. Where that is not
+ * allowed, the link sends their texts. */
+static void load_scripts(struct door *d)
+{
+    for (size_t i = 0; i < SCRIPT_COUNT; i++) {
+        const struct str words[] = { STR("SCRIPT"), STR("LOAD"), d->fleet->scripts[i].text };
+        struct job *j = job_new(d, load_answered);
+        if (j)
+            resp_link_send(d->link, &j->command, NULL, 0, words, ARRAY_LEN(words));
+    }
+}
+
+/* The link logs what becomes of it. */
 static void link_changed(struct resp_listener *h, bool up, struct str why)
 {
     struct door *d = container_of(h, struct door, listener);
-    say(d, up && why.len == 0 ? LOG_LEVEL_INFO : LOG_LEVEL_WARN,
-        up ? "ledger_connected" : "ledger_lost", why);
+    (void)why;
     if (!up)
         return;
-    trouble_ends(d);
+    load_scripts(d);
+    probe(d);
     pay(d);
 }
 

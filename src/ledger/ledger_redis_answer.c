@@ -324,7 +324,7 @@ void answer_without_server(struct ledger_op *op, const struct ledger_fleet *f, s
         answer_unavailable(op, reason);
         return;
     }
-    if (!plan_has_limits(op->plan) || f->config.on_rate == ON_RATE_ALLOW)
+    if (!plan_has_rates(op->plan) || f->config.on_rate == ON_RATE_ALLOW)
         return;
     if (f->config.on_rate == ON_RATE_LOCAL)
         answer_by_share(op, f);

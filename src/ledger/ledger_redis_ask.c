@@ -218,7 +218,7 @@ enum status args_of_probe(struct args *a, const struct ledger_fleet *f)
 {
     args_start(a, SCRIPT_PROBE);
     buf_str(&a->key, f->config.prefix);
-    buf_lit(&a->key, "probe");
+    buf_lit(&a->key, "{probe}");
     push(a, buf_view(&a->key));
     return args_check(a);
 }

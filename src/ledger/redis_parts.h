@@ -80,12 +80,20 @@ static inline bool plan_has_limits(const struct plan *p)
 {
     return p && p->n_limits > 0;
 }
-static inline bool plan_has_quotas(const struct plan *p)
+static inline bool plan_counts(const struct plan *p, bool rate)
 {
     for (size_t i = 0; p && i < p->n_limits; i++)
-        if (p->limits[i].kind != LIMIT_RATE)
+        if ((p->limits[i].kind == LIMIT_RATE) == rate)
             return true;
     return false;
+}
+static inline bool plan_has_rates(const struct plan *p)
+{
+    return plan_counts(p, true);
+}
+static inline bool plan_has_quotas(const struct plan *p)
+{
+    return plan_counts(p, false);
 }
 
 #endif

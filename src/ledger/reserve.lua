@@ -190,7 +190,7 @@ for i = 1, n_files > 0 and n_limits or 0 do
         return answer(REFUSED)
     end
 end
-if peek then
+if peek or n_files == 0 then
     return answer(OK)
 end
 
@@ -230,7 +230,6 @@ local function reserve_again(u, i)
     place(u, expires_s)
 end
 
--- False when the request was given up before it arrived (release.lua).
 local function reserve_fresh(i)
     local expires_s = tonumber(file_arg(i, 10))
     local u = {
@@ -242,11 +241,8 @@ local function reserve_fresh(i)
         place = has_open and '1' or '0',
         charges = charges, charge = #charges > 0 and 'reserved' or '', holders = { file_arg(1, 1) },
     }
-    if not upload_save(u, i == 1 and 'NX' or nil) then
-        return false
-    end
+    upload_save(u)
     place(u, expires_s)
-    return true
 end
 
 local function remember_key()
@@ -309,27 +305,24 @@ local function tend_open_set()
     open_ends_s = tonumber(first[2] or 0)
 end
 
-if again then
-    if redis.call('GETRANGE', upload_key(file_arg(1, 1)), 0, 0) == 'x' then
-        return answer(GIVEN_UP)
-    end
-    for i = 1, n_files do
-        reserve_again(again[i], i)
-    end
-else
-    for i = 1, n_files do
-        if not reserve_fresh(i) then
-            return answer(GIVEN_UP)
-        end
-    end
-    if idem ~= '' then
-        remember_key()
-    end
+-- Counted before it is recorded: should the server refuse a command in between, nobody gets more.
+if redis.call('GETRANGE', upload_key(file_arg(1, 1)), 0, 0) == 'x' then
+    return answer(GIVEN_UP)
 end
-redis.call('EXPIRE', due, DUE_KEPT_S)
 if n_limits > 0 then
     take()
 end
+for i = 1, n_files do
+    if again then
+        reserve_again(again[i], i)
+    else
+        reserve_fresh(i)
+    end
+end
+if idem ~= '' and not again then
+    remember_key()
+end
+redis.call('EXPIRE', due, DUE_KEPT_S)
 if has_open or (again and redis.call('EXISTS', open_set) == 1) then
     tend_open_set()
 end

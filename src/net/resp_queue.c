@@ -192,6 +192,8 @@ bool resp_queue_send(struct resp_queue *q, struct resp_command *c, const struct 
                      size_t n_keys, const struct str *argv, size_t argc)
 {
     assert(!c->slot && argc <= RESP_ARGS_MAX && n_keys <= argc && (script || argc));
+    if (q->wire->unanswered >= RESP_WAITING_MAX)
+        return false;
     struct resp_slot *s = make_slot(script, n_keys, argv, argc);
     if (!s)
         return false;

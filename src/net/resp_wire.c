@@ -391,8 +391,7 @@ bool resp_wire_connected(const struct resp_wire *w)
 bool resp_wire_ask(struct resp_wire *w, struct resp_ask *a, size_t argc, const char **argv,
                    const size_t *lens)
 {
-    if (!resp_wire_connected(w) || w->unanswered >= RESP_WAITING_MAX ||
-        sdslen(w->context->c.obuf) > OUTPUT_MAX)
+    if (!resp_wire_connected(w) || sdslen(w->context->c.obuf) > OUTPUT_MAX)
         return false;
     if (redisAsyncCommandArgv(w->context, on_reply, a, (int)argc, argv, lens) != REDIS_OK)
         return false;

@@ -111,14 +111,17 @@ static enum status take_lock(struct ledger_db *db, struct str path, struct buf *
 
 /* ---- schema ------------------------------------------------------------------------------------- */
 
-static int64_t pragma(sqlite3 *sql, const char *text)
+static bool ask_number(sqlite3 *sql, const char *text, int64_t *out)
 {
     sqlite3_stmt *s = NULL;
-    int64_t v = -1;
-    if (sqlite3_prepare_v2(sql, text, -1, &s, NULL) == SQLITE_OK && sqlite3_step(s) == SQLITE_ROW)
-        v = sqlite3_column_int64(s, 0);
+    if (sqlite3_prepare_v2(sql, text, -1, &s, NULL) != SQLITE_OK)
+        return false;
+    const bool there = sqlite3_step(s) == SQLITE_ROW;
+    if (there)
+        *out = sqlite3_column_int64(s, 0);
+    /* Keeps the words of a failed step. */
     sqlite3_finalize(s);
-    return v;
+    return there;
 }
 
 static enum status refuse(sqlite3 *sql, struct str path, struct str what, struct buf *why)
@@ -133,12 +136,13 @@ static enum status refuse(sqlite3 *sql, struct str path, struct str what, struct
 enum status ledger_db_check_schema(sqlite3 *sql, struct str path, int64_t *out_version,
                                    struct buf *why)
 {
-    const int64_t tables = pragma(sql, "SELECT count(*) FROM sqlite_schema");
-    const int64_t application = pragma(sql, "PRAGMA application_id");
-    const int64_t version = pragma(sql, "PRAGMA user_version");
-    if (tables < 0 || application < 0 || version < 0)
+    int64_t tables, application, version;
+    if (!ask_number(sql, "SELECT count(*) FROM sqlite_schema", &tables) ||
+        !ask_number(sql, "PRAGMA application_id", &application) ||
+        !ask_number(sql, "PRAGMA user_version", &version))
         return refuse(sql, path, STR("it cannot be read"), why);
-    if (application != APPLICATION_ID && (application != 0 || version != 0 || tables != 0)) {
+    if (version < 0 ||
+        (application != APPLICATION_ID && (application != 0 || version != 0 || tables != 0))) {
         ledger_db_why(why, path, STR("this is a database, but no ledger of presignd"), STR(""));
         return ST_INVALID;
     }

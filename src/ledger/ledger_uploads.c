@@ -149,11 +149,12 @@ enum status ledger_do_complete(struct ledger_db *db, struct ledger_job *j)
     const bool over = dead(&row, ledger_seconds(j->now_us)) || row.u.state == UPLOAD_EXPIRED;
     if (row.u.state == UPLOAD_CANCELLED)
         return refuse_state(j, UPLOAD_CANCELLED);
-    if (row.u.state == UPLOAD_COMPLETED && (!over || row.u.size == j->seen.size))
+    if (row.u.state == UPLOAD_COMPLETED && !over)
         return ST_OK;
     upload_close(&db->user, &row);
+    if (row.u.state != UPLOAD_COMPLETED || row.u.size != j->seen.size)
+        note_object(&row, &j->seen);
     row.u.state = UPLOAD_COMPLETED;
-    note_object(&row, &j->seen);
     if (over)
         TRY(row.charge == CHARGE_RESERVED ? upload_settle(&db->user, &row, 1, row.u.size)
                                           : correct(&db->user, &row, row.u.size));

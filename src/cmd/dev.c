@@ -83,11 +83,16 @@ void dev_folder_remove(struct dev_folder *d)
 {
     if (d->path[0] == '\0')
         return;
-    DIR *folder = opendir(d->path);
-    for (struct dirent *e = folder ? readdir(folder) : NULL; e; e = readdir(folder))
-        unlinkat(dirfd(folder), e->d_name, 0); /* of "." and ".." it fails */
-    if (folder)
-        closedir(folder);
+    struct dirent **files = NULL;
+    const int n = scandir(d->path, &files, NULL, NULL);
+    const int folder = open(d->path, O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; i < n; i++) {
+        unlinkat(folder, files[i]->d_name, 0); /* of "." and ".." it fails */
+        free(files[i]);
+    }
+    free(files);
+    if (folder >= 0)
+        close(folder);
     rmdir(d->path);
     d->path[0] = '\0';
 }

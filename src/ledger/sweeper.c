@@ -48,8 +48,8 @@ struct sweeper {
     struct timer turn, pace;
     struct ledger_op due;
     bool asking;
-    struct arena arena;          /* of the batch */
-    const struct upload **batch; /* what is left of it, a list with an end */
+    struct arena arena;                      /* of the batch */
+    const struct upload *batch[SWEEP_BATCH]; /* what is left of it */
     size_t n_batch;
     bool more; /* it was full: there may be another */
     int64_t batch_until_ms;
@@ -395,9 +395,9 @@ static void take_batch(struct sweeper *s)
     ledger_became(s, false, STR(""));
     atomic_store_explicit(&s->counts->backlog, (uint64_t)MAX_OF(s->due.backlog, 0),
                           memory_order_relaxed);
-    s->batch = arena_array(&s->arena, s->due.n_uploads, sizeof(struct upload *));
-    for (size_t i = 0; s->batch && i < s->due.n_uploads; i++)
-        s->batch[s->n_batch++] = &s->due.uploads[i];
+    s->n_batch = MIN_OF(s->due.n_uploads, (size_t)SWEEP_BATCH);
+    for (size_t i = 0; i < s->n_batch; i++)
+        s->batch[i] = &s->due.uploads[i];
     s->more = s->n_batch == SWEEP_BATCH;
     s->batch_until_ms = loop_now_ms(s->loop) + PATIENCE_MS;
     pump(s);

@@ -159,11 +159,16 @@ static void start(struct scene *c)
 
 static void remove_folder(const char *path)
 {
-    DIR *d = opendir(path);
-    assert_non_null(d);
-    for (const struct dirent *e = readdir(d); e; e = readdir(d))
-        unlinkat(dirfd(d), e->d_name, 0);
-    closedir(d);
+    struct dirent **files = NULL;
+    const int n = scandir(path, &files, NULL, NULL);
+    const int folder = open(path, O_DIRECTORY | O_CLOEXEC);
+    assert_true(n > 0 && folder >= 0);
+    for (int i = 0; i < n; i++) {
+        unlinkat(folder, files[i]->d_name, 0);
+        free(files[i]);
+    }
+    free(files);
+    close(folder);
     assert_int_equal(rmdir(path), 0);
 }
 
@@ -399,7 +404,7 @@ static void test_heads_a_second(void **state)
     (void)state;
     struct scene *c = begin();
     enum { N = SWEEP_HEADS_PER_S + 30 };
-    int64_t at_ms[N];
+    int64_t at_ms[N] = { 0 };
     uint64_t seen = 0;
     grants(c, N, &(struct wish){ .name = "many", .key = "there" });
     start(c);
@@ -443,7 +448,8 @@ static int lines(struct scene *c, const char *event, const char *part)
     const size_t n = fread(text, 1, sizeof(text) - 1, c->log);
     text[n] = '\0';
     int found = 0;
-    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+    char *rest = text;
+    for (const char *line = strsep(&rest, "\n"); line; line = strsep(&rest, "\n"))
         found += strstr(line, event) && strstr(line, part);
     return found;
 }

@@ -227,20 +227,34 @@ struct line { /* of the table: LIMIT KIND USED RESERVED SINCE, and what plans al
     struct buf cell[CELLS], plans;
 };
 
-static void put_since(struct buf *out, const struct tally *t, int64_t now_us)
+/* A tally that was not touched since its window ended is stored as it was, but counts as empty. */
+static bool is_over(const struct rules *r, const struct tally *t, int64_t now_us)
 {
-    if (t->kind == LIMIT_RATE && t->tat_us > now_us) {
-        buf_lit(out, "paid off ");
-        date_iso(out, (t->tat_us + 999999) / 1000000);
-    } else if (t->kind == LIMIT_RATE)
-        buf_lit(out, "paid off");
-    else if (t->start_s)
+    for (size_t i = 0; i < r->n_plans; i++)
+        for (size_t k = 0; k < r->plans[i].n_limits; k++) {
+            const struct limit *l = &r->plans[i].limits[k];
+            if (str_equal(l->name, t->name) && l->kind == t->kind && l->window_s != WINDOW_FOREVER)
+                return limit_window_end(l, t->start_s) <= now_us / 1000000;
+        }
+    return false;
+}
+
+static void put_since(struct buf *out, const struct rules *r, const struct tally *t, int64_t now_us)
+{
+    if (t->kind == LIMIT_RATE) {
+        buf_lit(out, "burst full");
+        if (t->tat_us > now_us) {
+            buf_lit(out, " at ");
+            date_iso(out, (t->tat_us + 999999) / 1000000);
+        }
+    } else if (t->start_s) {
         date_iso(out, t->start_s);
-    else
+        buf_str(out, is_over(r, t, now_us) ? STR(" (over)") : STR(""));
+    } else
         buf_lit(out, "-");
 }
 
-/* "1000 (free), 5000 (pro)": the plan is in the token, so each that has this limit is named. */
+/* "1000 in free, 5000 in pro": the plan is in the token, so each that has this limit is named. */
 static void put_plans(struct buf *out, const struct rules *r, const struct tally *t)
 {
     for (size_t i = 0; i < r->n_plans; i++)
@@ -270,7 +284,7 @@ static void fill_line(struct line *l, const struct rules *r, const struct tally 
         put_amount(&l->cell[3], t->kind, t->reserved);
     else
         buf_lit(&l->cell[3], "-");
-    put_since(&l->cell[4], t, now_us);
+    put_since(&l->cell[4], r, t, now_us);
     put_plans(&l->plans, r, t);
 }
 
@@ -340,7 +354,7 @@ static enum status put_json(struct buf *out, const struct ledger_op *op)
         jw_int(&j, "used", t->used);
         jw_int(&j, "reserved", t->reserved);
         put_moment(&j, "window_start", t->start_s);
-        put_moment(&j, "paid_off_at", t->kind == LIMIT_RATE ? (t->tat_us + 999999) / 1000000 : 0);
+        put_moment(&j, "full_at", t->kind == LIMIT_RATE ? (t->tat_us + 999999) / 1000000 : 0);
         jw_close(&j);
     }
     jw_close(&j);

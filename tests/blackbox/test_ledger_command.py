@@ -11,7 +11,8 @@ import pytest
 import redis_server
 import tokens
 from redis_server import RedisServer
-from service import BIN, Service, base_config, clean_environment, run_command, wait_until
+from service import (BIN, TOP, Service, base_config, clean_environment, run_command,
+                     wait_until)
 
 FILE = {"content_type": "image/png", "content_length": 1000}
 PLANS = {"profiles": {"default": {"key": "{user_hash}/{uuid}"}}, "default_plan": "free", "plans": {
@@ -82,10 +83,10 @@ def test_show_for_programs(served):
     assert set(limits) == {"requests", "uploads_a_day", "stored_bytes", "open_uploads"}
     assert limits["uploads_a_day"].items() >= {"kind": "count", "used": 0, "reserved": 3}.items()
     assert limits["stored_bytes"] == {"kind": "bytes", "used": 0, "reserved": 3000,
-                                      "window_start": None, "paid_off_at": None}
+                                      "window_start": None, "full_at": None}
     assert limits["open_uploads"]["reserved"] == 3
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT00:00:00Z", limits["uploads_a_day"]["window_start"])
-    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", limits["requests"]["paid_off_at"])
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", limits["requests"]["full_at"])
 
 
 def test_show_for_people(served):
@@ -103,7 +104,24 @@ def test_show_for_people(served):
     assert row[head.index("ALLOWED"):] == \
         "20000 (19.5 KiB) in free, 1000000000 (953.6 MiB) in pro"
     assert by_name["requests"][head.index("USED"):].split()[0] == "-"
-    assert by_name["requests"][head.index("SINCE"):].startswith("paid off")
+    assert by_name["requests"][head.index("SINCE"):].startswith("burst full")
+
+
+def test_a_window_that_is_over(presignd):
+    """What is stored of it is shown, and that it counts no more."""
+    s = presignd(base_config(**PLANS | {"plans": {"free": {"limits": [
+        {"name": "a_second", "kind": "count", "max": 9, "window_s": 1},
+        {"name": "a_year", "kind": "count", "max": 9, "window_s": 31622400}]}}}))
+    grant(s, "ann")
+
+    def rows():
+        return {row.split()[0]: row for row in ledger(s, "show", "ann")[1].splitlines()}
+
+    assert "(over)" in wait_until(lambda: "(over)" in rows()["a_second"] and rows()["a_second"])
+    assert "(over)" not in rows()["a_year"]
+    grant(s, "ann")
+    assert shown(s, "ann")["a_second"]["reserved"] == 1
+    assert shown(s, "ann")["a_year"]["reserved"] == 2
 
 
 def test_names_of_a_user(served):
@@ -362,6 +380,38 @@ def test_password_of_redis(tmp_path):
             status, out, err = run_command("ledger", "show", "ann", "--config", path)
             assert (status, out) == (1, "") and words in err
             assert not content or content.strip() not in err.replace("wrong number", "")
+    finally:
+        redis.close()
+
+
+def test_what_the_readme_gives_the_user_of_redis():
+    """With these rights everything works, and nothing else does."""
+    if not redis_server.PROGRAM:
+        pytest.skip("redis-server is not installed")
+    rule = re.search(r"^ACL SETUSER presignd .*$", (TOP / "README.md").read_text(), re.M)[0]
+    scripts = "".join(f.read_text() for f in (TOP / "src/ledger").glob("*.lua"))
+    called = {f"+{name.lower()}" for name in re.findall(r"redis\.call\('(\w+)'", scripts)}
+    assert len(called) > 15 and called <= set(rule.split())
+    redis = RedisServer()
+    try:
+        assert redis.command(*rule.replace(">PASSWORD", ">of-the-test").split()) == "+OK\r\n"
+        settings = {"backend": "redis", "url": f"redis://127.0.0.1:{redis.port}/1",
+                    "username": "presignd", "password_file": "{dir}/password"}
+        with Service(base_config(**PLANS, ledger=settings), files={"password": "of-the-test"}) as s:
+            wait_until(lambda: s.ask(FILE, token=s.token("early")).status == 201)
+            token, key = s.token("ann"), {"Idempotency-Key": "k"}
+            first, second = (s.ask(FILE, token=token, headers=key) for _ in range(2))
+            assert first.json["id"] == second.json["id"]
+            path = f"/v1/uploads/{first.json['id']}"
+            assert s.get(path, token=token).json["state"] == "granted"
+            assert s.request("DELETE", path, token=token).status == 204
+            assert s.get("/v1/quota", token=token).json["limits"][1]["reserved"] == 1
+            for args in (("show", "ann"), ("set", "ann", "uploads_a_day", 2), ("reset", "ann"),
+                         ("release", "ann", 1)):
+                assert ledger(s, *args)[0] == 0
+            ready = {c["name"]: c for c in s.get("/readyz?verbose").json["checks"]}
+            assert ready["ledger"]["ok"] and not ready["ledger"].get("reason"), ready
+            assert not s.logs("ledger_refuses")
     finally:
         redis.close()
 

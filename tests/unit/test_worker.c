@@ -405,6 +405,63 @@ static int start(void **state)
     return kit_start(state);
 }
 
+/* ---- ledger and fetcher ------------------------------------------------------------------------- */
+
+static int ledgers_freed;
+
+static void count_free(struct ledger *l)
+{
+    ledgers_freed++;
+    free(l);
+}
+
+static struct ledger *counted_ledger(void)
+{
+    static const struct ledger_kind counted = { .name = "counted", .free = count_free };
+    struct ledger *l = malloc(sizeof(*l));
+    assert_non_null(l);
+    *l = (struct ledger){ .kind = &counted };
+    return l;
+}
+
+/* One that is replaced is freed; the last one goes with the worker. */
+static void test_ledger(void **state)
+{
+    (void)state;
+    struct fleet f = { .n_workers = 0 };
+    struct worker *w = calloc(1, sizeof(*w));
+    assert_int_equal(worker_init(w, &f), ST_OK);
+    assert_string_equal(w->ledger->kind->name, "none");
+    ledgers_freed = 0;
+    struct ledger *first = counted_ledger(), *second = counted_ledger();
+    worker_use_ledger(w, first);
+    assert_ptr_equal(w->ledger, first);
+    assert_int_equal(ledgers_freed, 0);
+    worker_use_ledger(w, second);
+    assert_ptr_equal(w->ledger, second);
+    assert_int_equal(ledgers_freed, 1);
+    worker_release(w);
+    assert_int_equal(ledgers_freed, 2);
+    free(w);
+}
+
+static void test_fetcher(void **state)
+{
+    (void)state;
+    struct fleet f = { .n_workers = 0 };
+    struct worker *w = calloc(1, sizeof(*w));
+    assert_int_equal(fetch_global_start(), ST_OK);
+    assert_int_equal(worker_init(w, &f), ST_OK);
+    assert_null(w->fetcher);
+    struct fetcher *fr = worker_fetcher(w);
+    assert_non_null(fr);
+    assert_ptr_equal(worker_fetcher(w), fr);
+    worker_release(w);
+    assert_null(w->fetcher);
+    fetch_global_end();
+    free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -421,6 +478,8 @@ int main(void)
         cmocka_unit_test(test_stop_while_they_wait),
         cmocka_unit_test(test_reload_under_a_waiting_request),
         cmocka_unit_test(test_the_later_generation_signs),
+        cmocka_unit_test(test_ledger),
+        cmocka_unit_test(test_fetcher),
     };
     return cmocka_run_group_tests(tests, start, kit_end);
 }

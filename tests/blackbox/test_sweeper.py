@@ -1,16 +1,19 @@
 """What the sweeper makes of packets whose clients were never heard of again, against a real S3.
 
 A packet is dead 60 s after its end. Most tests move that moment in the ledger's file, which the
-server reads anew at every look; the one at the end waits for it, and began before all others.
+server reads anew at every look; those at the end wait for it, and began before all others: for one
+server with its own file, and for two that share a Redis.
 """
+import calendar
 import sqlite3
 import time
 
 import pytest
-from service import Service, base_config, wait_until
+from redis_server import RedisServer
+from service import WAIT_LIMIT_S, Service, base_config, wait_until
 from store import post
 
-MAX = 1000
+MAX = 2000
 DATA = b"x" * 300
 LIMITS = [{"name": "stored", "kind": "bytes", "max": MAX},
           {"name": "files", "kind": "count", "max": 100, "window_s": 31536000}]
@@ -79,12 +82,35 @@ def sweeping(rgw):
         yield Sweeping(s)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def early(sweeping):
-    """Two packets of one second, granted before all tests; one is used."""
-    packets = [sweeping.grant("early", EXACT, expires_in=1) for _ in range(2)]
-    assert post(packets[0], DATA).status in (200, 201, 204)
+@pytest.fixture(scope="module")
+def fleet(rgw):
+    """Two of them that share a Redis."""
+    redis = RedisServer()
+    config = sweeper_config(rgw.bucket_config())
+    config["ledger"] = {"backend": "redis", "url": f"redis://127.0.0.1:{redis.port}/0"}
+    try:
+        with Service(config, credentials=rgw.credentials) as one, \
+                Service(config, credentials=rgw.credentials) as other:
+            for s in (one, other):
+                wait_until(lambda s=s: s.get("/readyz").status == 200)
+            yield Sweeping(one), Sweeping(other)
+    finally:
+        redis.close()
+
+
+def granted_early(*servers):
+    """Packets of a few seconds, granted before all tests; every second one is never used."""
+    packets = []
+    for s in servers:
+        used, unused = (s.grant("early", EXACT, expires_in=3) for _ in range(2))
+        upload(used, DATA)
+        packets += [used, unused]
     return packets
+
+
+@pytest.fixture(scope="module", autouse=True)
+def early(sweeping, fleet):
+    return {"file": granted_early(sweeping), "fleet": granted_early(*fleet)}
 
 
 def upload(packet, data):
@@ -226,16 +252,33 @@ def test_a_stop_in_the_middle(rgw, tmp_path):
         assert sweeping.settled("mia") == {"stored": 30 * len(DATA), "files": 30}
 
 
-def test_in_real_time(sweeping, early):
-    """The packets of the beginning: nothing is given back before the grace is over."""
-    ended_s = max(time.mktime(time.strptime(p["expires_at"], "%Y-%m-%dT%H:%M:%SZ")) -
-                  time.timezone for p in early)
-    if time.time() < ended_s + GRACE_S - 2:
-        assert sweeping.quota("early")["stored"] == (0, 2 * len(DATA))
-        assert sweeping.view("early", early[0])["state"] == "expired"
+def ended(packet):
+    """Unix seconds."""
+    return calendar.timegm(time.strptime(packet["expires_at"], "%Y-%m-%dT%H:%M:%SZ"))
 
-    def swept():
-        return sweeping.quota("early")["stored"] == (len(DATA), 0)
-    wait_until(swept, limit_s=ended_s + GRACE_S + 15 - time.time(), every_s=0.2)
-    assert time.time() >= ended_s + GRACE_S
-    assert [sweeping.view("early", p)["state"] for p in early] == ["completed", "expired"]
+
+@pytest.mark.parametrize("ledger", ["file", "fleet"])
+def test_in_real_time(sweeping, fleet, early, ledger):
+    """The packets of the beginning: nothing is given back before the grace is over."""
+    s, packets = sweeping if ledger == "file" else fleet[0], early[ledger]
+    last_s, reserved = max(map(ended, packets)), len(packets) * len(DATA)
+    wait_until(lambda: time.time() > last_s)
+    before = s.quota("early")["stored"]
+    if time.time() < min(map(ended, packets)) + GRACE_S:
+        assert before == (0, reserved)
+        assert [s.view("early", p)["state"] for p in packets] == ["expired"] * len(packets)
+    wait_until(lambda: s.quota("early")["stored"] == (reserved // 2, 0),
+               limit_s=max(last_s + GRACE_S - time.time(), 0) + WAIT_LIMIT_S, every_s=0.2)
+    assert time.time() >= last_s + GRACE_S
+    assert [s.view("early", p)["state"] for p in packets] == \
+        ["completed", "expired"] * (len(packets) // 2)
+
+
+def test_two_share_the_work(fleet, early):
+    """After the wait: each upload was settled by one of them, once."""
+    def settled(s, outcome):
+        return s.service.metrics()[f'presignd_sweeps_total{{outcome="{outcome}"}}']
+    for outcome in ("there", "missing"):
+        wait_until(lambda o=outcome: sum(settled(s, o) for s in fleet) >= 2)
+        assert sum(settled(s, outcome) for s in fleet) == 2
+    assert sum(settled(s, "failed") for s in fleet) == 0

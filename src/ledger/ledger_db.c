@@ -27,9 +27,9 @@ enum {
 static const char *const migrations[SCHEMA] = {
     [0] =
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY) STRICT;"
-    "CREATE TABLE users (row INTEGER PRIMARY KEY, user TEXT NOT NULL UNIQUE, tallies TEXT NOT NULL,"
+    "CREATE TABLE users (user TEXT NOT NULL PRIMARY KEY, tallies TEXT NOT NULL,"
     " open TEXT NOT NULL, seen_s INTEGER NOT NULL) STRICT;"
-    "CREATE TABLE uploads (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, user TEXT NOT NULL,"
+    "CREATE TABLE uploads (id TEXT NOT NULL PRIMARY KEY, user TEXT NOT NULL,"
     " state TEXT NOT NULL, profile TEXT NOT NULL, bucket TEXT NOT NULL, bucket_name TEXT NOT NULL,"
     " key TEXT NOT NULL, content_type TEXT NOT NULL, content_length INTEGER NOT NULL,"
     " reserve_bytes INTEGER NOT NULL, created_s INTEGER NOT NULL, expires_s INTEGER NOT NULL,"
@@ -38,9 +38,9 @@ static const char *const migrations[SCHEMA] = {
     " charges TEXT NOT NULL, used_bytes INTEGER NOT NULL, holders INTEGER NOT NULL,"
     " due_s INTEGER NOT NULL, ended INTEGER NOT NULL) STRICT;"
     "CREATE INDEX uploads_due ON uploads (ended, due_s);"
-    "CREATE TABLE idem (row INTEGER PRIMARY KEY, user TEXT NOT NULL, key TEXT NOT NULL,"
+    "CREATE TABLE idem (user TEXT NOT NULL, key TEXT NOT NULL,"
     " request_hash TEXT NOT NULL, created_us INTEGER NOT NULL, ids TEXT NOT NULL,"
-    " UNIQUE (user, key)) STRICT;",
+    " PRIMARY KEY (user, key)) STRICT;",
 };
 /* clang-format on */
 

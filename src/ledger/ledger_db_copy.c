@@ -155,11 +155,11 @@ static enum status write_all(struct exporting *e)
             buf_lit(&uploads, ", ");
         buf_str(&uploads, str_from(columns[i].name));
     }
-    buf_lit(&uploads, " FROM uploads ORDER BY row");
+    buf_lit(&uploads, " FROM uploads ORDER BY rowid");
     const char *sql = buf_cstr(&uploads);
     if (!sql)
         return ST_NO_MEMORY;
-    TRY(write_rows(e, "SELECT user, tallies, seen_s FROM users ORDER BY row", write_user));
+    TRY(write_rows(e, "SELECT user, tallies, seen_s FROM users ORDER BY rowid", write_user));
     TRY(write_rows(e, sql, write_upload));
     if (write_out(e->fd, &e->out))
         return ST_OK;

@@ -16,35 +16,35 @@ static const char *const texts[STMT_COUNT] = {
     [STMT_BEGIN] = "BEGIN IMMEDIATE",
     [STMT_COMMIT] = "COMMIT",
     [STMT_ROLLBACK] = "ROLLBACK",
-    [STMT_USER_GET] = "SELECT row, tallies, open FROM users WHERE user = ?1",
+    [STMT_USER_GET] = "SELECT rowid, tallies, open FROM users WHERE user = ?1",
     [STMT_USER_ADD] = "INSERT INTO users (user, tallies, open, seen_s) VALUES (?1, ?2, ?3, ?4)",
-    [STMT_USER_PUT] = "UPDATE users SET tallies = ?2, open = ?3, seen_s = ?4 WHERE row = ?1",
+    [STMT_USER_PUT] = "UPDATE users SET tallies = ?2, open = ?3, seen_s = ?4 WHERE rowid = ?1",
 #define UPLOAD_COLUMNS \
     "id, user, state, profile, bucket, bucket_name, key, content_type, content_length, " \
     "reserve_bytes, created_s, expires_s, size, etag, post, exact, unsettled_release, opens, " \
     "charge, charges, used_bytes, holders, due_s"
-    [STMT_UPLOAD_GET] = "SELECT row, " UPLOAD_COLUMNS " FROM uploads WHERE id = ?1",
+    [STMT_UPLOAD_GET] = "SELECT rowid, " UPLOAD_COLUMNS " FROM uploads WHERE id = ?1",
     [STMT_UPLOAD_ADD] = "INSERT INTO uploads (" UPLOAD_COLUMNS ", ended) VALUES (?1, ?2, ?3, ?4, "
         "?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, 0)",
     [STMT_UPLOAD_PUT] = "UPDATE uploads SET state = ?2, expires_s = ?3, size = ?4, etag = ?5, "
         "opens = ?6, charge = ?7, charges = ?8, used_bytes = ?9, holders = ?10, due_s = ?11, "
-        "ended = ?12 WHERE row = ?1",
-    [STMT_UPLOAD_DROP] = "DELETE FROM uploads WHERE row = ?1",
-    [STMT_IDEM_GET] = "SELECT row, created_us, request_hash, ids FROM idem "
+        "ended = ?12 WHERE rowid = ?1",
+    [STMT_UPLOAD_DROP] = "DELETE FROM uploads WHERE rowid = ?1",
+    [STMT_IDEM_GET] = "SELECT rowid, created_us, request_hash, ids FROM idem "
         "WHERE user = ?1 AND key = ?2",
     [STMT_IDEM_ADD] = "INSERT INTO idem (user, key, request_hash, created_us, ids) "
         "VALUES (?1, ?2, ?3, ?4, ?5)",
-    [STMT_IDEM_DROP] = "DELETE FROM idem WHERE row = ?1",
-    [STMT_DUE] = "SELECT row, " UPLOAD_COLUMNS " FROM uploads WHERE ended = 0 AND due_s <= ?1 "
+    [STMT_IDEM_DROP] = "DELETE FROM idem WHERE rowid = ?1",
+    [STMT_DUE] = "SELECT rowid, " UPLOAD_COLUMNS " FROM uploads WHERE ended = 0 AND due_s <= ?1 "
         "ORDER BY due_s LIMIT ?2",
-    [STMT_LEASE] = "UPDATE uploads SET due_s = ?2 WHERE row = ?1",
+    [STMT_LEASE] = "UPDATE uploads SET due_s = ?2 WHERE rowid = ?1",
     [STMT_BACKLOG] = "SELECT count(*) FROM (SELECT 1 FROM uploads WHERE ended = 0 AND due_s <= ?1 "
         "LIMIT ?2)",
-    [STMT_PURGE_UPLOADS] = "DELETE FROM uploads WHERE row IN (SELECT row FROM uploads "
+    [STMT_PURGE_UPLOADS] = "DELETE FROM uploads WHERE rowid IN (SELECT rowid FROM uploads "
         "WHERE ended = 1 AND due_s <= ?1 ORDER BY due_s LIMIT ?2)",
     /* Rows are numbered in the order of their times, so the oldest need no index. */
-    [STMT_PURGE_IDEM] = "DELETE FROM idem WHERE row IN (SELECT row FROM "
-        "(SELECT row, created_us FROM idem ORDER BY row LIMIT ?2) WHERE created_us <= ?1)",
+    [STMT_PURGE_IDEM] = "DELETE FROM idem WHERE rowid IN (SELECT rowid FROM "
+        "(SELECT rowid, created_us FROM idem ORDER BY rowid LIMIT ?2) WHERE created_us <= ?1)",
     [STMT_PROBE] = "INSERT INTO meta (name, value) VALUES ('probed_s', ?1) "
         "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
 };

@@ -545,7 +545,7 @@ static void test_power_loss(void **state)
         }
         kit_open(&after);
         const int64_t n = kit_number(after.path, "SELECT count(*) FROM uploads");
-        const int64_t last = kit_number(after.path, "SELECT coalesce(max(row), 0) FROM uploads");
+        const int64_t last = kit_number(after.path, "SELECT coalesce(max(rowid), 0) FROM uploads");
         const int64_t reserved = kit_number(
             after.path, "SELECT coalesce(sum(instr(tallies, char(10) || 'files count 0 0 ' || "
                         "(SELECT count(*) FROM uploads) || ' 0') > 0), 0) FROM users");

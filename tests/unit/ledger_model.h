@@ -12,9 +12,6 @@
 
 enum { MODEL_UPLOADS = 4096, MODEL_USERS = 16, MODEL_TALLIES = 32, MODEL_FILES = 100 };
 
-/* A completed upload that is settled with another size: what the view shows of it is not laid down. */
-#define MODEL_EITHER INT64_MIN
-
 enum model_charge { CHARGE_NONE, CHARGE_RESERVED, CHARGE_USED, CHARGE_GIVEN_BACK };
 
 struct model_upload {
@@ -453,9 +450,7 @@ static inline enum status model_settle_op(struct model *m, struct ledger_op *op,
         return ST_OK;
     if (op->seen.presence == OBJECT_THERE) {
         model_settle(m, x, 1, op->seen.size);
-        if (x->u.state == UPLOAD_COMPLETED && x->u.size != op->seen.size)
-            x->u.size = MODEL_EITHER;
-        if (x->u.state == UPLOAD_GRANTED) {
+        if (x->u.state != UPLOAD_CANCELLED) {
             x->u.state = UPLOAD_COMPLETED;
             x->u.size = op->seen.size;
             x->u.etag = model_keep(m, op->seen.etag);

@@ -300,6 +300,7 @@ static const struct suite_scenario suite_scenarios[] = {
         { .at_s = 960, DUE, NULL, .files = 1 },
         { .at_s = 960, SETTLE, "a", THERE, .size = 80 },
         { .at_s = 960, LIMIT, NULL, P_STORED, .limit = "stored", .used = 80 },
+        { .at_s = 960, VIEW, "a", .state = "completed", .size = 80 },
         { .at_s = 961, SETTLE, "a", THERE, .size = 80 },
         { .at_s = 961, LIMIT, NULL, P_STORED, .limit = "stored", .used = 80 } } },
     { "completed, then taken away", {

@@ -54,7 +54,7 @@ function verbs.settle()
     end
     if presence == 'there' then
         upload_settle(u, 1, tonumber(size))
-        if u.state == 'granted' then
+        if u.state == 'granted' or (u.state == 'completed' and u.size ~= size) then
             u.state = 'completed'
             see()
         end

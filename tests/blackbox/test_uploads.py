@@ -1,10 +1,9 @@
 """What becomes of a grant (API version 1, section 2): its view, complete and DELETE, quotas, and
-the ways of cheating them, against a real S3 (Ceph RADOS Gateway) and the embedded ledger.
+the ways of cheating them, against a real S3 (Ceph RADOS Gateway), with both ledgers.
 
-Time is not waited for: the times of an upload are moved back in the ledger's own file while the
-service runs (it keeps no rows in memory), and the next look, or the sweeper, sees a dead packet.
+Time is not waited for: the times of an upload are moved back where the ledger keeps them, while the
+service runs (it remembers nothing itself), and the next look, or the sweeper, sees a dead packet.
 """
-import contextlib
 import datetime
 import hashlib
 import json
@@ -15,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import tokens
 from contract import UUID, check_problem, seconds
-from service import CREDENTIALS, Service, base_config, merge, wait_until
+from redis_server import PROGRAM, RedisServer
+from service import CREDENTIALS, Service, base_config, wait_until
 from store import post, put
 
 TWIN = "https://twin.test/"
@@ -60,7 +60,7 @@ def lab_config(bucket, **more):
 
 
 class Lab(Service):
-    """A service, its ledger's file, and users that no other test has."""
+    """A service with the embedded ledger, and users that no other test has."""
 
     def __init__(self, bucket, credentials=CREDENTIALS, **more):
         super().__init__(lab_config(bucket, **more), credentials=credentials,
@@ -69,14 +69,51 @@ class Lab(Service):
     def user(self, plan="wide", name=None, **more):
         return User(self, plan, name or f"u-{uuid.uuid4()}", **more)
 
-    @contextlib.contextmanager
-    def file(self):
+    def age(self, user_hash, by_s):
+        """All uploads of a user become older by so many seconds."""
         db = sqlite3.connect(self.dir / "ledger.db", timeout=20)
         try:
             with db:
-                yield db
+                db.execute("UPDATE uploads SET created_s = created_s - ?1,"
+                           " expires_s = expires_s - ?1, due_s = due_s - ?1 WHERE user = ?2",
+                           (by_s, user_hash))
         finally:
             db.close()
+
+
+class FleetLab(Lab):
+    """The same with a ledger that is kept in Redis."""
+
+    AGE = """
+        local user, by = 'presignd:{' .. ARGV[1] .. '}', tonumber(ARGV[2])
+        for _, key in ipairs(redis.call('KEYS', user .. ':u:*')) do
+            local text = redis.call('GET', key)
+            local u = cjson.decode(string.sub(text, 2))
+            u.created = string.format('%.0f', u.created - by)
+            u.expires = string.format('%.0f', u.expires - by)
+            redis.call('SET', key, string.sub(text, 1, 1) .. cjson.encode(u), 'KEEPTTL')
+            local member = ARGV[1] .. ':' .. string.sub(key, #user + 4)
+            redis.call('ZINCRBY', 'presignd:due', -by, member)
+        end
+        return 'aged'"""
+
+    def __init__(self, bucket, credentials=CREDENTIALS):
+        self.redis = RedisServer()
+        try:
+            # one loop: its connection to the server is up when readiness says so
+            super().__init__(bucket, credentials, threads=1, ledger={
+                "backend": "redis", "url": f"redis://127.0.0.1:{self.redis.port}/0",
+                "timeout_ms": 1000})
+        except BaseException:
+            self.redis.close()
+            raise
+
+    def age(self, user_hash, by_s):
+        assert "aged" in self.redis.command("EVAL", self.AGE, "0", user_hash, str(by_s))
+
+    def kill(self):
+        super().kill()
+        self.redis.close()
 
 
 class User:
@@ -113,10 +150,7 @@ class User:
         return limit["used"], limit["reserved"]
 
     def age(self, by_s):
-        """All uploads of this user become older by so many seconds."""
-        with self.lab.file() as db:
-            db.execute("UPDATE uploads SET created_s = created_s - ?1, expires_s = expires_s - ?1,"
-                       " due_s = due_s - ?1 WHERE user = ?2", (by_s, self.hash))
+        self.lab.age(self.hash, by_s)
 
     def settled(self):
         """All packets of this user die, and the sweeper has been there."""
@@ -125,9 +159,12 @@ class User:
         return self.quota()[0]
 
 
-@pytest.fixture(scope="module")
-def lab(rgw):
-    with Lab(rgw.bucket_config(), rgw.credentials) as s:
+@pytest.fixture(scope="module", params=[Lab, FleetLab], ids=["sqlite", "redis"])
+def lab(request, rgw):
+    if request.param is FleetLab and not PROGRAM:
+        pytest.skip("redis-server is not installed")
+    with request.param(rgw.bucket_config(), rgw.credentials) as s:
+        wait_until(lambda: s.get("/readyz").status == 200)
         yield s
 
 
@@ -593,8 +630,9 @@ def test_a_repeated_request_cannot_be_stretched(lab, shelf):
 
 def test_one_name_with_two_issuers(lab, shelf):
     """100 names, each known to both issuers: 200 users, each with a quota of its own."""
-    users = [lab.user("two", name=f"twin-{i}", issuer=issuer)
-             for i in range(100) for issuer in (tokens.ISSUER, TWIN)]
+    names = [f"twin-{uuid.uuid4()}" for _ in range(100)]
+    users = [lab.user("two", name=name, issuer=issuer)
+             for name in names for issuer in (tokens.ISSUER, TWIN)]
     assert len({u.hash for u in users}) == 200
 
     def use_up(user):

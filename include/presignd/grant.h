@@ -57,6 +57,9 @@ step_fn grant_decide;       /* 400, 403, 422 */
 step_fn grant_credentials;  /* 503 credentials_unavailable, credentials_expiring; sets expiries */
 step_fn grant_reserve;      /* 403, 409, 429, 503 of the ledger; dry runs only look */
 
+/* Fills request_hash: what was asked, and what was decided but for ids and times. */
+void grant_hash_request(struct grant_call *g);
+
 /* Decides file i with these ids, as it was or would have been at now_s. STEP_ON or the refusal. */
 enum step grant_decide_file(struct grant_call *g, size_t i, const struct grant_ids *ids,
                             int64_t now_s);

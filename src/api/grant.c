@@ -223,6 +223,8 @@ static enum status write_question(struct grant_call *g)
         return ST_NO_MEMORY;
     for (size_t i = 0; i < g->n; i++)
         files[i] = file_of(&g->grants[i]);
+    if (g->idempotency_key.len)
+        grant_hash_request(g);
     g->op = (struct ledger_op){
         .done = ledger_answered,
         .verb = g->dry_run ? LEDGER_PEEK : LEDGER_RESERVE,

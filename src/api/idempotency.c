@@ -2,7 +2,8 @@
  * idempotency - a request sent again with the same Idempotency-Key gets the grant of the first one
  * (draft-ietf-httpapi-idempotency-key-header: the key, the fingerprint of the request, 409).
  *
- * The ledger remembers, per user and key, the hash of what was asked and the ids that were granted.
+ * The ledger remembers, per user and key, the hash of what was asked (and decided, but for ids and
+ * times) and the ids that were granted.
  * Nothing of the packet is kept: a repeated request is decided and signed again.
  */
 #include <string.h>
@@ -10,7 +11,7 @@
 #include "presignd/encode.h"
 #include "presignd/grant.h"
 
-enum { SECOND_US = 1000000 };
+enum { SECOND_US = 1000000, DECISION_TEXT = 4096 };
 
 /* ---- the header --------------------------------------------------------------------------------- */
 
@@ -34,8 +35,21 @@ static bool key_ok(struct str key)
     return true;
 }
 
-/* Path, query and body, byte by byte; the first two hold no newline. */
-static void hash_request(struct grant_call *g)
+/* What the ledger holds for a file: rules that changed meanwhile make another request of it. */
+static void hash_file(struct hash *h, const struct decision *d)
+{
+    AUTO(buf) text = BUF_INIT(DECISION_TEXT);
+    buf_lit(&text, "\n");
+    buf_str(&text, d->profile->name);
+    buf_lit(&text, " ");
+    buf_str(&text, d->bucket->where.bucket);
+    buf_lit(&text, " ");
+    buf_int(&text, d->reserve_bytes);
+    buf_str(&text, d->post ? STR(" POST") : STR(" PUT"));
+    hash_add(h, buf_view(&text));
+}
+
+void grant_hash_request(struct grant_call *g)
 {
     unsigned char sum[HASH_BYTES];
     struct buf hex = BUF_FIXED(g->request_hash);
@@ -46,6 +60,8 @@ static void hash_request(struct grant_call *g)
     hash_add(&h, g->r.query);
     hash_add(&h, STR("\n"));
     hash_add(&h, g->r.body);
+    for (size_t i = 0; i < g->n; i++)
+        hash_file(&h, &g->grants[i].decision);
     hash_end(&h, sum);
     encode_hex(&hex, (struct str){ (const char *)sum, sizeof(sum) });
 }
@@ -64,7 +80,6 @@ enum step grant_idempotency(struct request *r)
         return grant_bad_member(g, STR("Idempotency-Key"),
                                 STR("Idempotency-Key must be 1 to 64 of A-Z a-z 0-9 . _ -"));
     g->idempotency_key = key;
-    hash_request(g);
     return STEP_ON;
 }
 

@@ -411,12 +411,32 @@ def test_a_dialect_again(ask, quota):
     assert taken(quota("ten")["files"]) == 1
 
 
+@pytest.mark.parametrize("change", [
+    {"profiles": {"range": {"max_bytes": 1000}}},
+    {"buckets": {"main": {"bucket": "another-bucket"}}},
+], ids=["bytes", "bucket"])
+def test_rules_that_changed_make_another_request(presignd, change):
+    """What would be signed now is not what was reserved then."""
+    service = presignd(config())
+
+    def once():
+        return service.ask({"content_type": "image/png", "profile": "range"}, headers={KEY: "k"},
+                           token=service.token(plan="wide"))
+
+    assert once().status == once().status == 201
+    service.reload(config(**change))
+    changed = once()
+    assert (changed.status, changed.code) == (409, "idempotency_conflict")
+    service.reload(config())
+    assert once().status == 201
+
+
 def test_rates_count_every_time(ask):
     statuses = [again(ask, "asked-often", "k").status for _ in range(5)]
     assert statuses == [201, 201, 201, 201, 429]
 
 
-def test_repeatedwhen_the_quota_is_full(ask):
+def test_repeated_when_the_quota_is_full(ask):
     """What it reserved is there already."""
     first = again(ask, "ever", "k")
     assert ask("ever").status == 201 and ask("ever").status == 403

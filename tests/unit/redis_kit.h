@@ -5,6 +5,7 @@
 #define PRESIGND_REDIS_KIT_H
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -90,20 +91,27 @@ static inline bool redis_say_hello(struct redis_server *s)
     return up;
 }
 
+/* Silent, and gone with this test even if that one is killed. */
 static inline void redis_spawn(struct redis_server *s, const char *options)
 {
     char line[512], *argv[64];
     static char nothing[1];
     size_t n = 0;
     snprintf(line, sizeof(line),
-             "redis-server --port %d --bind 127.0.0.1 --dir /tmp --save %%%% --appendonly no "
+             "setpriv --pdeathsig KILL redis-server --port %d --bind 127.0.0.1 --dir /tmp --save "
+             "%%%% --appendonly no "
              "--logfile /dev/null %s",
              s->port, options);
     for (char *save, *w = strtok_r(line, " ", &save); w && n < ROWS(argv) - 1;
          w = strtok_r(NULL, " ", &save))
         argv[n++] = strcmp(w, "%%") == 0 ? nothing : w;
     argv[n] = NULL;
-    assert_int_equal(posix_spawn(&s->pid, "/usr/bin/redis-server", NULL, NULL, argv, environ), 0);
+    posix_spawn_file_actions_t files;
+    assert_int_equal(posix_spawn_file_actions_init(&files), 0);
+    posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_adddup2(&files, STDOUT_FILENO, STDERR_FILENO);
+    assert_int_equal(posix_spawnp(&s->pid, argv[0], &files, NULL, argv, environ), 0);
+    posix_spawn_file_actions_destroy(&files);
 }
 
 static inline void redis_kill(struct redis_server *s)

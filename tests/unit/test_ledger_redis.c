@@ -137,9 +137,11 @@ static const struct limit stored = { .name = STR_INIT("stored"),
                                      .max = 100000 };
 static const struct limit places = { .name = STR_INIT("open"), .kind = LIMIT_OPEN, .max = 100 };
 
-/* A plan of one limit. */
-#define PLAN(l) ((const struct plan){ .name = STR("plan"), .limits = &(l), .n_limits = 1 })
-
+static const struct plan
+    rate_plan = { .name = STR_INIT("rate"), .limits = &rate, .n_limits = 1 },
+    hourly_plan = { .name = STR_INIT("hourly"), .limits = &hourly, .n_limits = 1 },
+    stored_plan = { .name = STR_INIT("stored"), .limits = &stored, .n_limits = 1 },
+    places_plan = { .name = STR_INIT("places"), .limits = &places, .n_limits = 1 };
 static const struct plan no_limits = { .name = STR_INIT("pro") };
 
 static int64_t wall_s(void)
@@ -256,10 +258,10 @@ static void test_ttls(void **state)
         bool stays;
     } rows[] = {
         { "nothing counted", &no_limits, NULL, 2, false },
-        { "a rate", &PLAN(rate), NULL, 3, false },
+        { "a rate", &rate_plan, NULL, 3, false },
         { "windows and places", &windows, "k", 5, false },
         { "without window", &for_ever, "k", 4, true },
-        { "without window, windows before", &PLAN(stored), NULL, 3, true },
+        { "without window, windows before", &stored_plan, NULL, 3, true },
     };
     struct suite_slot *slot = slots_new(1);
     for (size_t i = 0; i < ROWS(rows); i++) {
@@ -287,15 +289,15 @@ static void test_user_key_stays(void **state)
     struct suite_slot *slot = slots_new(1);
     char key[128];
     rig_start(&r, 1);
-    assert_int_equal(reserve(&r, slot, "a", &PLAN(hourly)), ST_OK);
+    assert_int_equal(reserve(&r, slot, "a", &hourly_plan), ST_OK);
     user_key(slot, key);
     const int64_t left_s = redis_num(&server, "TTL %s", key);
     assert_in_range(left_s, 1, 3601);
-    assert_int_equal(reserve(&r, slot, "b", &PLAN(rate)), ST_OK);
+    assert_int_equal(reserve(&r, slot, "b", &rate_plan), ST_OK);
     assert_in_range(redis_num(&server, "TTL %s", key), left_s - 60, left_s);
-    assert_int_equal(reserve(&r, slot, "c", &PLAN(stored)), ST_OK);
+    assert_int_equal(reserve(&r, slot, "c", &stored_plan), ST_OK);
     assert_int_equal(redis_num(&server, "TTL %s", key), -1);
-    assert_int_equal(reserve(&r, slot, "d", &PLAN(hourly)), ST_OK);
+    assert_int_equal(reserve(&r, slot, "d", &hourly_plan), ST_OK);
     assert_int_equal(redis_num(&server, "TTL %s", key), -1);
     rig_end(&r);
     slots_free(slot, 1);
@@ -309,7 +311,7 @@ static void test_server_clock(void **state)
     struct rig r;
     struct suite_slot *slot = slots_new(1);
     rig_start(&r, 1);
-    make_reserve(slot, "a", "u", &PLAN(hourly), 1);
+    make_reserve(slot, "a", "u", &hourly_plan, 1);
     slot->op.now_us = 1000000; /* 1970 */
     assert_int_equal(ask(&r, 0, slot), ST_OK);
     assert_true(slot->op.states[0].resets_at_s > wall_s());
@@ -333,7 +335,7 @@ static void test_scripts_forgotten(void **state)
     for (int i = 0; i < 5; i++) {
         redis_num(&server, "SCRIPT FLUSH");
         snprintf(label, sizeof(label), "a%d", i);
-        assert_int_equal(reserve(&r, slot, label, &PLAN(stored)), ST_OK);
+        assert_int_equal(reserve(&r, slot, label, &stored_plan), ST_OK);
         redis_num(&server, "SCRIPT FLUSH");
         ledger_handed(r.doors[0], &slot->op);
     }
@@ -363,7 +365,7 @@ static void test_only_handed_is_kept(void **state)
     struct suite_slot *slot = slots_new(1);
     for (size_t i = 0; i < ROWS(rows); i++) {
         struct rig r = { .config = test_config() };
-        struct plan p = PLAN(stored);
+        struct plan p = stored_plan;
         char id[UUID_TEXT + 1];
         p.unsettled_release = rows[i].release;
         r.config.own_clock = true;
@@ -375,7 +377,7 @@ static void test_only_handed_is_kept(void **state)
         suite_begin(slot, "settled", LEDGER_SETTLE, "u", slot->op.now_us + INT64_C(3600000000));
         slot->op.id = str_from(id);
         CHECK_EQ(rows[i].name, ask(&r, 0, slot), ST_OK);
-        suite_begin(slot, "left", LEDGER_PEEK, "u", slot->op.now_us)->plan = &PLAN(stored);
+        suite_begin(slot, "left", LEDGER_PEEK, "u", slot->op.now_us)->plan = &stored_plan;
         CHECK_EQ(rows[i].name, ask(&r, 0, slot), ST_OK);
         CHECK_EQ(rows[i].name, slot->op.states[0].used, rows[i].used);
         CHECK_EQ(rows[i].name, slot->op.states[0].reserved, 0);
@@ -394,7 +396,7 @@ static void test_late_request(void **state)
         struct rig r;
         rig_start(&r, 1);
         for (int twice = 0; twice < 2; twice++) {
-            make_reserve(slot, "late", "u", &PLAN(stored), 2);
+            make_reserve(slot, "late", "u", &stored_plan, 2);
             slot->op.idempotency_key = str_from(keys[i]);
             slot->op.status = ST_OK;
             ledger_release(r.doors[0], &slot->op);
@@ -402,7 +404,7 @@ static void test_late_request(void **state)
         assert_int_equal(ask(&r, 0, slot), ST_LEDGER_UNAVAILABLE);
         assert_int_equal(reserved_of(slot, "stored"), -1);
         assert_int_equal(redis_num(&server, "ZCARD test:due"), 0);
-        make_reserve(slot, "next", "u", &PLAN(stored), 2);
+        make_reserve(slot, "next", "u", &stored_plan, 2);
         slot->op.idempotency_key = str_from(keys[i]);
         assert_int_equal(ask(&r, 0, slot), ST_OK);
         assert_int_equal(reserved_of(slot, "stored"), 20);
@@ -419,7 +421,7 @@ static void test_release_twice(void **state)
     struct suite_slot *slots = slots_new(2);
     rig_start(&r, 1);
     for (size_t i = 0; i < 2; i++) {
-        make_reserve(&slots[i], i ? "again" : "first", "u", &PLAN(stored), 2);
+        make_reserve(&slots[i], i ? "again" : "first", "u", &stored_plan, 2);
         slots[i].op.idempotency_key = STR("k");
         assert_int_equal(ask(&r, 0, &slots[i]), ST_OK);
     }
@@ -451,18 +453,18 @@ static void test_hang(void **state)
     struct suite_slot *slots = slots_new(3);
     r.config.server.timeout_ms = HANG_MS;
     rig_open(&r, 1);
-    assert_int_equal(reserve(&r, &slots[0], "before", &PLAN(stored)), ST_OK);
+    assert_int_equal(reserve(&r, &slots[0], "before", &stored_plan), ST_OK);
 
     server_stopped(true);
     const int64_t begin_us = loop_clock_us();
-    assert_int_equal(reserve(&r, &slots[1], "hanging", &PLAN(stored)), ST_LEDGER_UNAVAILABLE);
+    assert_int_equal(reserve(&r, &slots[1], "hanging", &stored_plan), ST_LEDGER_UNAVAILABLE);
     assert_true(loop_clock_us() - begin_us >= (HANG_MS - 1) * INT64_C(1000));
     assert_true(slots[1].op.fault.retry_after_s > 0);
     assert_true(slots[1].op.fault.log_reason.len > 0);
     make_reserve(&slots[2], "free", "u", &no_limits, 1);
     assert_int_equal(ledger_ask(r.doors[0], &slots[2].op), LEDGER_DONE);
     assert_int_equal(slots[2].op.status, ST_OK);
-    make_reserve(&slots[2], "given up", "u", &PLAN(stored), 1);
+    make_reserve(&slots[2], "given up", "u", &stored_plan, 1);
     assert_int_equal(ledger_ask(r.doors[0], &slots[2].op), LEDGER_PENDING);
     ledger_release(r.doors[0], &slots[2].op);
     assert_null(slots[2].op.job);
@@ -472,7 +474,7 @@ static void test_hang(void **state)
     UNTIL("the one given up too", r.loop,
           upload_exists(&slots[2]) == 0 && reserved_of(slots, "stored") == 10);
     UNTIL("up again", r.loop, door_up(r.doors[0]));
-    assert_int_equal(reserve(&r, &slots[1], "after", &PLAN(stored)), ST_OK);
+    assert_int_equal(reserve(&r, &slots[1], "after", &stored_plan), ST_OK);
     assert_int_equal(reserved_of(slots, "stored"), 20);
     assert_false(slots[2].done);
     rig_end(&r);
@@ -491,7 +493,7 @@ static void test_hang_for_long(void **state)
     server_stopped(true);
     for (size_t i = 0; i < REQUESTS; i++) {
         snprintf(label, sizeof(label), "hang %zu", i);
-        CHECK_EQ(label, reserve(&r, &slots[i], label, &PLAN(stored)), ST_LEDGER_UNAVAILABLE);
+        CHECK_EQ(label, reserve(&r, &slots[i], label, &stored_plan), ST_LEDGER_UNAVAILABLE);
     }
     assert_false(door_up(r.doors[0]));
     server_stopped(false);
@@ -518,18 +520,18 @@ struct down_row {
 static void check_down(struct rig *r, struct suite_slot *slot, const struct down_row *row)
 {
     struct str why;
-    char label[16];
+    char label[24];
     int granted = 0;
     const struct limit both[] = { rate, stored };
     const struct plan mixed = { .limits = both, .n_limits = 2 };
     UNTIL(row->name, r->loop, !ledger_ready(r->doors[0], &why) || why.len > 0);
     CHECK_EQ(row->name, ledger_ready(r->doors[0], &why), row->ready);
     CHECK(row->name, why.len > 0);
-    CHECK_EQ(row->name, reserve(r, slot, "quota", &PLAN(stored)), row->quota);
+    CHECK_EQ(row->name, reserve(r, slot, "quota", &stored_plan), row->quota);
     CHECK_EQ(row->name, slot->op.replayed, false);
     for (int i = 0; i < 10; i++) {
         snprintf(label, sizeof(label), "rate %d", i);
-        granted += reserve(r, slot, label, &PLAN(rate)) == ST_OK;
+        granted += reserve(r, slot, label, &rate_plan) == ST_OK;
     }
     CHECK_EQ(row->name, granted, row->rates);
     make_reserve(slot, "mixed", "another", &mixed, 1);
@@ -562,14 +564,14 @@ static void test_down(void **state)
         r.config.on_quota = rows[i].on_quota;
         r.config.replicas = 2;
         rig_open(&r, 1);
-        UNTIL("connected", r.loop, reserve(&r, slot, "before", &PLAN(stored)) == ST_OK);
+        UNTIL("connected", r.loop, reserve(&r, slot, "before", &stored_plan) == ST_OK);
         UNTIL("recorded", r.loop, upload_exists(slot) == 1);
         redis_kill(&server);
         check_down(&r, slot, &rows[i]);
         redis_start(&server, server.port, "");
         struct str why;
         UNTIL("back", r.loop, ledger_ready(r.doors[0], &why) && why.len == 0);
-        CHECK_EQ(rows[i].name, reserve(&r, slot, "after", &PLAN(stored)), ST_OK);
+        CHECK_EQ(rows[i].name, reserve(&r, slot, "after", &stored_plan), ST_OK);
         CHECK_EQ(rows[i].name, reserved_of(slot, "stored"), 10);
         rig_end(&r);
     }
@@ -597,10 +599,9 @@ static void test_error_replies(void **state)
         struct rig r;
         struct str why;
         rig_start(&r, 1);
-        CHECK_EQ(rows[i].name, reserve(&r, slot, "before", &PLAN(stored)), ST_OK);
+        CHECK_EQ(rows[i].name, reserve(&r, slot, "before", &stored_plan), ST_OK);
         redis_num(&server, rows[i].begin);
-        CHECK_EQ(rows[i].name, reserve(&r, slot, "meanwhile", &PLAN(stored)),
-                 ST_LEDGER_UNAVAILABLE);
+        CHECK_EQ(rows[i].name, reserve(&r, slot, "meanwhile", &stored_plan), ST_LEDGER_UNAVAILABLE);
         CHECK(rows[i].name, slot->op.fault.log_reason.len > 0);
         CHECK(rows[i].name, !ledger_ready(r.doors[0], &why));
         UNTIL(rows[i].name, r.loop,
@@ -610,7 +611,7 @@ static void test_error_replies(void **state)
         CHECK_EQ(rows[i].name, ledger_ask(r.doors[0], &slot->op), LEDGER_DONE);
         redis_num(&server, rows[i].end);
         UNTIL(rows[i].name, r.loop, ledger_ready(r.doors[0], &why) && why.len == 0);
-        CHECK_EQ(rows[i].name, reserve(&r, slot, "after", &PLAN(stored)), ST_OK);
+        CHECK_EQ(rows[i].name, reserve(&r, slot, "after", &stored_plan), ST_OK);
         rig_end(&r);
     }
     slots_free(slot, 1);
@@ -624,13 +625,13 @@ static void test_spoilt_keys(void **state)
     struct suite_slot *slot = slots_new(1);
     char key[128];
     rig_start(&r, 1);
-    make_reserve(slot, "a", "u", &PLAN(stored), 1);
+    make_reserve(slot, "a", "u", &stored_plan, 1);
     user_key(slot, key);
     redis_num(&server, "SET %s nonsense", key);
     assert_int_equal(ask(&r, 0, slot), ST_LEDGER_UNAVAILABLE);
-    make_reserve(slot, "b", "another", &PLAN(stored), 1);
+    make_reserve(slot, "b", "another", &stored_plan, 1);
     assert_int_equal(ask(&r, 0, slot), ST_OK);
-    make_reserve(slot, "c", "third", &PLAN(stored), 1);
+    make_reserve(slot, "c", "third", &stored_plan, 1);
     user_key(slot, key);
     redis_num(&server, "SET %s:i:k nonsense", key);
     slot->op.idempotency_key = STR("k");
@@ -667,18 +668,20 @@ static void test_races(void **state)
     enum { REQUESTS = 256 };
     static const struct {
         const char *name;
-        const struct limit *limit;
+        const struct plan *plan;
         size_t files, granted;
     } rows[] = {
-        { "one by one", &hourly, 1, 100 },          { "batches of three", &hourly, 3, 33 },
-        { "batches that fill it", &hourly, 25, 4 }, { "places", &places, 1, 100 },
-        { "places of batches", &places, 7, 14 },
+        { "one by one", &hourly_plan, 1, 100 },
+        { "batches of three", &hourly_plan, 3, 33 },
+        { "batches that fill it", &hourly_plan, 25, 4 },
+        { "places", &places_plan, 1, 100 },
+        { "places of batches", &places_plan, 7, 14 },
     };
     struct suite_slot *slots = slots_new(REQUESTS);
     for (size_t i = 0; i < ROWS(rows); i++) {
         struct rig r = { .config = test_config() };
         rig_open(&r, DOORS_MAX);
-        CHECK_EQ(rows[i].name, race(&r, slots, REQUESTS, &PLAN(*rows[i].limit), rows[i].files),
+        CHECK_EQ(rows[i].name, race(&r, slots, REQUESTS, rows[i].plan, rows[i].files),
                  rows[i].granted);
         CHECK_EQ(rows[i].name, redis_num(&server, "ZCARD test:due"),
                  rows[i].granted * rows[i].files);
@@ -721,7 +724,7 @@ static void test_freed_under_way(void **state)
     struct suite_slot *slots = slots_new(8);
     rig_start(&r, 1);
     for (size_t i = 0; i < 8; i++) {
-        make_reserve(&slots[i], "under way", "u", &PLAN(stored), 1);
+        make_reserve(&slots[i], "under way", "u", &stored_plan, 1);
         assert_int_equal(ledger_ask(r.doors[0], &slots[i].op), LEDGER_PENDING);
     }
     rig_end(&r);
@@ -750,7 +753,7 @@ static void test_cluster_mode(void **state)
     server = alone;
     struct rig r = { .config = test_config() };
     rig_open(&r, 1);
-    UNTIL("a cluster of one", r.loop, reserve(&r, slot, "a", &PLAN(stored)) == ST_OK);
+    UNTIL("a cluster of one", r.loop, reserve(&r, slot, "a", &stored_plan) == ST_OK);
     suite_begin(slot, "due", LEDGER_DUE, "", 0)->max_uploads = 10;
     assert_int_equal(ask(&r, 0, slot), ST_OK);
     rig_end(&r);

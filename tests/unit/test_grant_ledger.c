@@ -586,15 +586,17 @@ static void test_idempotency_key_ignored(void **state)
 }
 
 /* The hash stands for what was asked, byte by byte, and for where. */
+#define DECIDED "\ndefault a-bucket 10 POST"
+
 static void test_request_hash(void **state)
 {
     (void)state;
     /* clang-format off */
     static const struct { const char *name, *target, *body, *hashed; } cases[] = {
-        { "plain",        "/v1/uploads",     GOOD_BODY,     "/v1/uploads\n\n" GOOD_BODY },
-        { "a blank more", "/v1/uploads",     GOOD_BODY " ", "/v1/uploads\n\n" GOOD_BODY " " },
-        { "a query",      "/v1/uploads?a=1", GOOD_BODY,     "/v1/uploads\na=1\n" GOOD_BODY },
-        { "a dialect",    "/presign",        GOOD_BODY,     "/presign\n\n" GOOD_BODY },
+        { "plain",        "/v1/uploads",     GOOD_BODY,     "/v1/uploads\n\n" GOOD_BODY DECIDED },
+        { "a blank more", "/v1/uploads",     GOOD_BODY " ", "/v1/uploads\n\n" GOOD_BODY " " DECIDED },
+        { "a query",      "/v1/uploads?a=1", GOOD_BODY,     "/v1/uploads\na=1\n" GOOD_BODY DECIDED },
+        { "a dialect",    "/presign",        GOOD_BODY,     "/presign\n\n" GOOD_BODY DECIDED },
     };
     /* clang-format on */
     for (size_t i = 0; i < ROWS(cases); i++) {

@@ -149,6 +149,11 @@ static int64_t wall_s(void)
     return loop_clock_wall_us() / 1000000;
 }
 
+static void number(char out[16], const char *word, size_t i)
+{
+    snprintf(out, 16, "%.8s %zu", word, i % 10000);
+}
+
 /* One RESERVE with n files of 10 bytes under `label`. */
 static struct ledger_op *make_reserve(struct suite_slot *slot, const char *label, const char *who,
                                       const struct plan *p, size_t n)
@@ -332,9 +337,9 @@ static void test_scripts_forgotten(void **state)
     struct suite_slot *slot = slots_new(1);
     char label[16];
     rig_start(&r, 1);
-    for (int i = 0; i < 5; i++) {
+    for (size_t i = 0; i < 5; i++) {
         redis_num(&server, "SCRIPT FLUSH");
-        snprintf(label, sizeof(label), "a%d", i);
+        number(label, "a", i);
         assert_int_equal(reserve(&r, slot, label, &stored_plan), ST_OK);
         redis_num(&server, "SCRIPT FLUSH");
         ledger_handed(r.doors[0], &slot->op);
@@ -492,7 +497,7 @@ static void test_hang_for_long(void **state)
     rig_open(&r, 1);
     server_stopped(true);
     for (size_t i = 0; i < REQUESTS; i++) {
-        snprintf(label, sizeof(label), "hang %zu", i);
+        number(label, "hang", i);
         CHECK_EQ(label, reserve(&r, &slots[i], label, &stored_plan), ST_LEDGER_UNAVAILABLE);
     }
     assert_false(door_up(r.doors[0]));
@@ -520,7 +525,7 @@ struct down_row {
 static void check_down(struct rig *r, struct suite_slot *slot, const struct down_row *row)
 {
     struct str why;
-    char label[24];
+    char label[16];
     int granted = 0;
     const struct limit both[] = { rate, stored };
     const struct plan mixed = { .limits = both, .n_limits = 2 };
@@ -529,8 +534,8 @@ static void check_down(struct rig *r, struct suite_slot *slot, const struct down
     CHECK(row->name, why.len > 0);
     CHECK_EQ(row->name, reserve(r, slot, "quota", &stored_plan), row->quota);
     CHECK_EQ(row->name, slot->op.replayed, false);
-    for (int i = 0; i < 10; i++) {
-        snprintf(label, sizeof(label), "rate %d", i);
+    for (size_t i = 0; i < 10; i++) {
+        number(label, "rate", i);
         granted += reserve(r, slot, label, &rate_plan) == ST_OK;
     }
     CHECK_EQ(row->name, granted, row->rates);
@@ -649,7 +654,7 @@ static size_t race(struct rig *r, struct suite_slot *slots, size_t n, const stru
     char label[16];
     size_t granted = 0;
     for (size_t i = 0; i < n; i++) {
-        snprintf(label, sizeof(label), "race %zu", i);
+        number(label, "race", i);
         make_reserve(&slots[i], label, "u", p, files);
         slots[i].done = ledger_ask(r->doors[i % r->n_doors], &slots[i].op) == LEDGER_DONE;
     }
@@ -702,7 +707,7 @@ static void test_many_users(void **state)
     char who[16];
     rig_open(&r, 1);
     for (size_t i = 0; i < USERS; i++) {
-        snprintf(who, sizeof(who), "user %zu", i);
+        number(who, "user", i);
         make_reserve(&slots[i], who, who, &p, 1);
         slots[i].done = ledger_ask(r.doors[0], &slots[i].op) == LEDGER_DONE;
     }

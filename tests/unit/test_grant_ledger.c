@@ -586,7 +586,7 @@ static void test_idempotency_key_ignored(void **state)
 }
 
 /* The hash stands for what was asked, byte by byte, and for where. */
-#define DECIDED "\ndefault a-bucket 10 POST"
+#define DECIDED "\na a-bucket 10 POST"
 
 static void test_request_hash(void **state)
 {

@@ -284,9 +284,17 @@ static enum status open_all(struct ledger_db *db, struct str path, enum ledger_d
     return st;
 }
 
+/* Nobody reads SQLite's count of its memory, and counting takes a lock at each allocation. */
+static void set_up_library(void)
+{
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 enum status ledger_db_connect(struct ledger_db **out, struct str path, enum ledger_db_mode mode,
                               struct buf *why)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, set_up_library);
     struct ledger_db *db = calloc(1, sizeof(*db));
     if (!db)
         return ST_NO_MEMORY;

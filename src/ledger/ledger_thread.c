@@ -329,8 +329,10 @@ enum status ledger_thread_start(struct ledger_db *db)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     db->started = pthread_create(&db->thread, NULL, run, db) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (db->started)
+    if (db->started) {
+        pthread_setname_np(db->thread, "ledger");
         return ST_OK;
+    }
     pthread_cond_destroy(&db->asked);
     return ST_NO_MEMORY;
 }

@@ -13,6 +13,7 @@ local LIMIT_ARGS, FILE_ARGS, FIRST_ARG = 6, 12, 9
 local HOLDERS_MAX = 16
 local STALE_MAX = 200 -- ended places that one call takes away
 local DUE_KEPT_S = 40 * 86400 -- longer than any upload is kept
+local OPEN_KEPT_S = 8 * 86400 -- longer than any packet lives
 local HAIR_S = 10     -- limits.h: a window may have begun for another clock
 
 local peek = ARGV[4] == 'peek'
@@ -73,13 +74,26 @@ for i = 1, n_limits do
     has_open = has_open or limits[i].kind == 'open'
 end
 local n_open, open_ends_s = 0, 0
-if has_open then
-    local first = redis.call('ZRANGEBYSCORE', open_set, '(' .. whole(now_s), '+inf', 'WITHSCORES',
-                             'LIMIT', 0, 1)
-    if first[2] then
-        open_ends_s = tonumber(first[2])
+
+-- Places end by themselves: those are taken away, a bounded number a call, and never counted.
+local function count_open()
+    local first = redis.call('ZRANGE', open_set, 0, 0, 'WITHSCORES')
+    if first[2] and tonumber(first[2]) <= now_s then
+        if not peek then
+            local stale = redis.call('ZCOUNT', open_set, '-inf', whole(now_s))
+            redis.call('ZREMRANGEBYRANK', open_set, 0, math.min(stale, STALE_MAX) - 1)
+        end
+        first = redis.call('ZRANGEBYSCORE', open_set, '(' .. whole(now_s), '+inf', 'WITHSCORES',
+                           'LIMIT', 0, 1)
         n_open = redis.call('ZCOUNT', open_set, '(' .. whole(now_s), '+inf')
+    elseif first[2] then
+        n_open = redis.call('ZCARD', open_set)
     end
+    open_ends_s = tonumber(first[2] or 0)
+end
+
+if has_open then
+    count_open()
 end
 if n_limits > 0 then
     local stored = redis.call('HMGET', user, unpack(names))
@@ -209,6 +223,7 @@ local function place(u, expires_s)
     redis.call('ZADD', due, whole(expires_s + GRACE_S), user_hash .. ':' .. u.id)
     if u.place == '1' then
         redis.call('ZADD', open_set, whole(expires_s), u.id)
+        redis.call('EXPIRE', open_set, OPEN_KEPT_S)
     end
 end
 
@@ -243,6 +258,9 @@ local function reserve_fresh(i)
     }
     upload_save(u)
     place(u, expires_s)
+    if has_open and expires_s > now_s then
+        open_ends_s = open_ends_s > 0 and math.min(open_ends_s, expires_s) or expires_s
+    end
 end
 
 local function remember_key()
@@ -293,18 +311,6 @@ local function take()
     live(user, left_s, kept_s)
 end
 
-local function tend_open_set()
-    local stale = redis.call('ZCOUNT', open_set, '-inf', whole(now_s))
-    if stale > 0 then
-        redis.call('ZREMRANGEBYRANK', open_set, 0, math.min(stale, STALE_MAX) - 1)
-    end
-    local last = redis.call('ZRANGE', open_set, -1, -1, 'WITHSCORES')
-    redis.call('EXPIRE', open_set, whole(math.max((last[2] or 0) - now_s, 0) + 1))
-    local first = redis.call('ZRANGEBYSCORE', open_set, '(' .. whole(now_s), '+inf', 'WITHSCORES',
-                             'LIMIT', 0, 1)
-    open_ends_s = tonumber(first[2] or 0)
-end
-
 -- Counted before it is recorded: should the server refuse a command in between, nobody gets more.
 if redis.call('GETRANGE', upload_key(file_arg(1, 1)), 0, 0) == 'x' then
     return answer(GIVEN_UP)
@@ -323,7 +329,7 @@ if idem ~= '' and not again then
     remember_key()
 end
 redis.call('EXPIRE', due, DUE_KEPT_S)
-if has_open or (again and redis.call('EXISTS', open_set) == 1) then
-    tend_open_set()
+if again and has_open then
+    count_open()
 end
 return answer(OK)

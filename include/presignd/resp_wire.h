@@ -34,6 +34,7 @@ struct resp_wire { /* zeroed; then the members of this part are set by the owner
     struct source source;
     struct redisAsyncContext *context; /* NULL: closed */
     const struct redisReplyObjectFunctions *plain;
+    void *session; /* OpenSSL's, while the context lives */
     bool flush_wanted, flushing, broken;
     size_t unanswered;
     size_t reply_rows, reply_bytes; /* of the reply that is being read */

@@ -28,7 +28,7 @@
 #    include <openssl/x509v3.h>
 #endif
 
-enum { OUTPUT_MAX = 16 << 20 };
+enum { OUTPUT_MAX = 16 << 20, NESTING_MAX = 8 };
 
 #if HIREDIS_MAJOR >= 1
 typedef size_t element_count;
@@ -85,10 +85,25 @@ static bool set_peer(SSL *ssl, struct str name)
 static bool start_tls(struct resp_wire *w, struct str name)
 {
     SSL *ssl = SSL_new(w->tls->ctx);
-    if (ssl && set_peer(ssl, name) && redisInitiateSSL(&w->context->c, ssl) == REDIS_OK)
+    if (ssl && set_peer(ssl, name) && redisInitiateSSL(&w->context->c, ssl) == REDIS_OK) {
+        w->session = ssl;
         return true;
+    }
     SSL_free(ssl);
     return false;
+}
+
+/* hiredis would say "Success". The session lives as long as the context. */
+static bool tls_why(struct resp_wire *w)
+{
+    if (!w->session)
+        return false;
+    const long verdict = SSL_get_verify_result(w->session);
+    if (verdict == X509_V_OK)
+        return false;
+    buf_lit(&w->why, "the server's certificate: ");
+    buf_str(&w->why, str_from(X509_verify_cert_error_string(verdict)));
+    return true;
 }
 
 #else
@@ -109,6 +124,12 @@ static bool start_tls(struct resp_wire *w, struct str name)
 {
     (void)w;
     (void)name;
+    return false;
+}
+
+static bool tls_why(struct resp_wire *w)
+{
+    (void)w;
     return false;
 }
 
@@ -147,10 +168,18 @@ static void *make_string(const redisReadTask *task, char *text, size_t len)
                                               : NULL;
 }
 
-/* Its elements are counted here, once for all of them. */
+static bool is_deep(const redisReadTask *task)
+{
+    int depth = 0;
+    for (const redisReadTask *t = task; t; t = t->parent)
+        depth++;
+    return depth > NESTING_MAX;
+}
+
+/* Its elements are counted here, once for all of them; a negative number is a huge one. */
 static void *make_array(const redisReadTask *task, element_count n)
 {
-    const bool known = task->type == REDIS_REPLY_ARRAY && n >= 0;
+    const bool known = task->type == REDIS_REPLY_ARRAY && !is_deep(task);
     return known && take_object(task, (size_t)n, 0) ? wire_of(task)->plain->createArray(task, n)
                                                     : NULL;
 }
@@ -203,7 +232,7 @@ static void bound_replies(struct resp_wire *w)
     reader->privdata = w;
 }
 
-/* Depth is hiredis' (at most 9), rows were counted while reading. */
+/* Depth and rows were limited while reading. */
 static void flatten(struct resp_wire *w, const redisReply *o, size_t *n)
 {
     if (o->type == REDIS_REPLY_ARRAY) {
@@ -224,13 +253,13 @@ static void flatten(struct resp_wire *w, const redisReply *o, size_t *n)
 
 static void keep_why(struct resp_wire *w, const redisContext *c)
 {
-    if (w->why.len)
+    if (w->why.len || !c->err || tls_why(w))
         return;
     if (c->err == REDIS_ERR_OOM)
         buf_lit(&w->why, "a reply that was not asked for, or larger than any can be");
     else if (c->err == REDIS_ERR_EOF)
         buf_lit(&w->why, "the server closed the connection");
-    else if (c->err)
+    else
         buf_str(&w->why, str_from(c->errstr));
 }
 
@@ -350,6 +379,7 @@ void resp_wire_open(struct resp_wire *w, const char *address, uint16_t port, str
     w->flush_wanted = false;
     w->flushing = false;
     w->broken = false;
+    w->session = NULL;
     /* A numeric address: nothing is looked up. */
     w->context = redisAsyncConnect(address, port);
     if (!w->context) {

@@ -278,6 +278,82 @@ static void test_cluster(void **state)
     rmdir(folder);
 }
 
+#ifdef PRESIGND_HIREDIS_SSL
+
+static void run_program(const char *line)
+{
+    char copy[1024], *argv[64];
+    size_t n = 0;
+    pid_t pid;
+    int status = -1;
+    snprintf(copy, sizeof(copy), "%s", line);
+    for (char *save, *w = strtok_r(copy, " ", &save); w && n < ROWS(argv) - 1;
+         w = strtok_r(NULL, " ", &save))
+        argv[n++] = w;
+    argv[n] = NULL;
+    assert_int_equal(posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+/* clang-format off */
+static const struct {
+    const char *name;
+    const char *host;
+    bool trusted;     /* the certificate's own authority is */
+    bool server_tls, link_tls;
+    const char *why; /* part of it; NULL: it comes up */
+} handshakes[] = {
+    { "as it should be",   "localhost", true,  true,  true,  NULL },
+    { "untrusted",         "localhost", false, true,  true,  "certificate: self" },
+    { "for another name",  "127.0.0.1", true,  true,  true,  "certificate: IP address mismatch" },
+    { "server without",    "localhost", true,  false, true,  "connected, but" },
+    { "link without",      "localhost", true,  true,  false, "reset" },
+};
+/* clang-format on */
+
+static void test_tls(void **state)
+{
+    (void)state;
+    if (redis_missing())
+        skip();
+    char folder[] = "/tmp/presignd-tls-XXXXXX", key[64], cert[64], line[1024];
+    assert_non_null(mkdtemp(folder));
+    snprintf(key, sizeof(key), "%s/key", folder);
+    snprintf(cert, sizeof(cert), "%s/cert", folder);
+    snprintf(line, sizeof(line),
+             "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
+             "-subj /CN=localhost "
+             "-addext subjectAltName=DNS:localhost -keyout %s -out %s -batch",
+             key, cert);
+    run_program(line);
+    for (size_t i = 0; i < ROWS(handshakes); i++) {
+        struct redis_server s = { .port = redis_free_port() };
+        struct rig r;
+        snprintf(line, sizeof(line),
+                 "--port 0 --tls-port %d --tls-cert-file %s --tls-key-file %s "
+                 "--tls-ca-cert-file %s --tls-auth-clients no",
+                 s.port, cert, key, cert);
+        redis_spawn(&s, handshakes[i].server_tls ? line : "");
+        rig_init(&r, s.port);
+        r.config.host = str_from(handshakes[i].host);
+        r.config.tls = handshakes[i].link_tls;
+        setenv("SSL_CERT_FILE", handshakes[i].trusted ? cert : "/dev/null", 1);
+        rig_start(&r);
+        if (handshakes[i].why)
+            UNTIL(&r, handshakes[i].name, reason_has(&r, handshakes[i].why));
+        else
+            UNTIL(&r, handshakes[i].name, is_up(&r) && ask(&r, "SET x 1").kind == RESP_OK);
+        CHECK_EQ(handshakes[i].name, r.ups, !handshakes[i].why);
+        end_both(&s, &r);
+    }
+    unlink(key);
+    unlink(cert);
+    rmdir(folder);
+}
+
+#endif
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -288,6 +364,9 @@ int main(void)
         cmocka_unit_test(test_databases), cmocka_unit_test(test_scripts),
         cmocka_unit_test(test_stopped),   cmocka_unit_test(test_killed),
         cmocka_unit_test(test_failover),  cmocka_unit_test(test_cluster),
+#ifdef PRESIGND_HIREDIS_SSL
+        cmocka_unit_test(test_tls),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,6 +26,7 @@ struct door {
     struct loop *loop;
     struct resp_link *link;
     struct resp_listener listener;
+    bool counted_up;  /* in fleet->doors_up */
     struct job *jobs; /* under way */
     struct owed *owed, **owed_end;
     size_t n_owed;
@@ -409,7 +410,18 @@ static bool door_ready(struct ledger *l, struct str *why)
         works = false;
         probe(d);
     }
+    if (works && atomic_load(&d->fleet->doors_up) < atomic_load(&d->fleet->doors)) {
+        *why = STR("not every loop is connected yet");
+        works = false;
+    }
     return works || (c->on_quota != ON_QUOTA_DENY && c->on_rate != ON_RATE_DENY);
+}
+
+static void count_up(struct door *d, bool up)
+{
+    if (up != d->counted_up)
+        atomic_fetch_add(&d->fleet->doors_up, up ? 1 : -1);
+    d->counted_up = up;
 }
 
 static void door_free(struct ledger *l)
@@ -417,6 +429,8 @@ static void door_free(struct ledger *l)
     struct door *d = door_of(l);
     loop_timer_stop(d->loop, &d->owed_timer);
     resp_link_free(d->link);
+    count_up(d, false);
+    atomic_fetch_sub(&d->fleet->doors, 1);
     while (d->jobs)
         job_free(d->jobs);
     while (d->owed) {
@@ -456,6 +470,7 @@ static void link_changed(struct resp_listener *h, bool up, struct str why)
 {
     struct door *d = container_of(h, struct door, listener);
     (void)why;
+    count_up(d, up);
     if (!up)
         return;
     load_scripts(d);
@@ -481,6 +496,7 @@ enum status ledger_redis_new(struct ledger **out, struct ledger_fleet *f, struct
         free(d);
         return st;
     }
+    atomic_fetch_add(&f->doors, 1);
     *out = &d->ledger;
     return ST_OK;
 }

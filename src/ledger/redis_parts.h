@@ -5,6 +5,8 @@
 #ifndef PRESIGND_REDIS_PARTS_H
 #define PRESIGND_REDIS_PARTS_H
 
+#include <stdatomic.h>
+
 #include "presignd/ledger_redis.h"
 #include "presignd/rate_share.h"
 
@@ -25,6 +27,7 @@ struct ledger_fleet {
     struct buf texts[SCRIPT_COUNT]; /* what the scripts view */
     struct buf due_key;
     struct rate_share *share;
+    atomic_int doors, doors_up; /* a process is ready when all of its loops are connected */
 };
 
 /* Makes the texts from the files beside this one. ST_NO_MEMORY. */

@@ -61,11 +61,13 @@ void ledger_db_say(struct ledger_db *db, struct str what, int rc)
 {
     struct buf b = BUF_FIXED(db->reason);
     buf_str(&b, what);
-    buf_lit(&b, ": ");
-    buf_str(&b, str_slice(str_from(sqlite3_errstr(rc)), 0, LEDGER_WHY_MAX / 2));
-    buf_lit(&b, " (SQLite ");
-    buf_int(&b, rc);
-    buf_lit(&b, ")");
+    if (rc != SQLITE_OK) {
+        buf_lit(&b, ": ");
+        buf_str(&b, str_slice(str_from(sqlite3_errstr(rc)), 0, LEDGER_WHY_MAX / 2));
+        buf_lit(&b, " (SQLite ");
+        buf_int(&b, rc);
+        buf_lit(&b, ")");
+    }
     if (!buf_cstr(&b))
         db->reason[0] = '\0';
 }
@@ -225,7 +227,7 @@ bool ledger_db_in_place(struct ledger_db *db)
     struct stat st;
     if (stat(db->path, &st) || st.st_dev != db->dev || st.st_ino != db->ino) {
         ledger_db_say(db, STR("the ledger's file was removed or replaced while it is in use"),
-                      SQLITE_IOERR);
+                      SQLITE_OK);
         return false;
     }
     db->looked_us = now_us + LOOK_EVERY_US;

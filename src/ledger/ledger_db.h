@@ -42,8 +42,8 @@ struct ledger_db {
     char *path;
     dev_t dev; /* of the file that was opened */
     ino_t ino;
-    int64_t looked_us; /* when the path was last compared with them */
-    int wal_frames, checkpoint_at;
+    int64_t looked_us;          /* when the path was last compared with them */
+    int wal_frames, wal_copied; /* the journal's length now, and at the last checkpoint */
 
     /* Of the work in hand. */
     bool failed; /* the transaction cannot be committed */
@@ -66,7 +66,8 @@ struct ledger_db {
     char why[LEDGER_WHY_MAX]; /* the trouble; "" when there is none */
 };
 
-/* Notes what failed ("a row cannot be written") with SQLite's words, for answers and readiness. */
+/* Notes what failed ("a row cannot be written") for answers and readiness, with SQLite's words for
+ * rc unless that is SQLITE_OK. */
 void ledger_db_say(struct ledger_db *db, struct str what, int rc);
 
 /* Opens and prepares, starts no thread; statuses as ledger_db_open. */

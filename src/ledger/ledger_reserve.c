@@ -120,7 +120,7 @@ static struct upload_row fresh_upload(const struct reserving *w, const struct le
                .exact = f->exact,
                .unsettled_release = j->plan.unsettled_release },
         .opens = w->has_open,
-        .charge = w->n_charges > 0 ? CHARGE_RESERVED : CHARGE_NONE,
+        .charge = w->n_charges > 0 ? ROW_CHARGE_RESERVED : ROW_CHARGE_NONE,
         .charges = w->charges_text,
         .holders = 1,
         .due_s = f->expires_at_s + UPLOAD_GRACE_S,
@@ -261,7 +261,7 @@ static void renew(struct reserving *w, struct upload_row *r, int64_t expires_s)
     const int64_t until_s = MAX_OF(r->u.expires_s, expires_s);
     if (gone) {
         r->opens = w->has_open;
-        r->charge = w->n_charges > 0 ? CHARGE_RESERVED : CHARGE_NONE;
+        r->charge = w->n_charges > 0 ? ROW_CHARGE_RESERVED : ROW_CHARGE_NONE;
         r->charges = w->charges_text;
         r->used_bytes = 0;
         r->u.state = UPLOAD_GRANTED;

@@ -51,9 +51,9 @@ static const char *const texts[STMT_COUNT] = {
 /* clang-format on */
 
 static const struct str charge_words[] = {
-    [CHARGE_NONE] = STR_INIT("none"),
-    [CHARGE_RESERVED] = STR_INIT("reserved"),
-    [CHARGE_USED] = STR_INIT("used"),
+    [ROW_CHARGE_NONE] = STR_INIT("none"),
+    [ROW_CHARGE_RESERVED] = STR_INIT("reserved"),
+    [ROW_CHARGE_USED] = STR_INIT("used"),
 };
 
 /* ---- statements --------------------------------------------------------------------------------- */
@@ -222,7 +222,7 @@ enum status user_put(struct ledger_db *db, struct user_row *u)
 
 bool upload_ended(const struct upload_row *r)
 {
-    return r->u.state != UPLOAD_GRANTED && r->charge != CHARGE_RESERVED;
+    return r->u.state != UPLOAD_GRANTED && r->charge != ROW_CHARGE_RESERVED;
 }
 
 static bool word_of(struct str word, const struct str *words, size_t n, int *out)
@@ -264,8 +264,8 @@ static enum status take_upload(sqlite3_stmt *s, struct arena *a, struct upload_r
     u->exact = sqlite3_column_int64(s, 16) != 0;
     u->unsettled_release = sqlite3_column_int64(s, 17) != 0;
     r->opens = sqlite3_column_int64(s, 18) != 0;
-    r->charge = (enum charge_state)charge;
-    u->charged = r->charge == CHARGE_RESERVED;
+    r->charge = (enum row_charge)charge;
+    u->charged = r->charge == ROW_CHARGE_RESERVED;
     return ST_OK;
 }
 

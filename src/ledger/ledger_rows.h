@@ -47,15 +47,15 @@ struct user_row {
     size_t n_ends;
 };
 
-enum charge_state { CHARGE_NONE, CHARGE_RESERVED, CHARGE_USED };
+enum row_charge { ROW_CHARGE_NONE, ROW_CHARGE_RESERVED, ROW_CHARGE_USED };
 
 struct upload_row {
     struct upload u; /* state as stored */
     int64_t rowid;
     bool opens; /* has an open place until it ends or expires */
-    enum charge_state charge;
+    enum row_charge charge;
     struct str charges; /* tally_text.h; stays when all was given back */
-    int64_t used_bytes; /* CHARGE_USED: what counts */
+    int64_t used_bytes; /* ROW_CHARGE_USED: what counts */
     int64_t holders;    /* answers that may hold its packet */
     int64_t due_s;      /* when it wants to be looked at */
 };

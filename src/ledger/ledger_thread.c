@@ -178,16 +178,15 @@ static void probe(struct ledger_db *db)
         begin_trouble(db);
 }
 
-/* A reader may keep the journal from being emptied: then it is tried again further on. */
+/* A reader may keep the journal from beginning anew: it is tried again further on, not at once. */
 static void checkpoint(struct ledger_db *db)
 {
-    if (db->wal_frames < db->checkpoint_at)
+    if (db->wal_frames < db->wal_copied)
+        db->wal_copied = 0; /* it has begun anew */
+    if (db->wal_frames - db->wal_copied < CHECKPOINT_FRAMES)
         return;
-    int frames = 0, copied = 0;
-    if (sqlite3_wal_checkpoint_v2(db->sql, NULL, SQLITE_CHECKPOINT_PASSIVE, &frames, &copied))
-        frames = copied = 0;
-    db->checkpoint_at = CHECKPOINT_FRAMES + (copied < frames ? db->wal_frames : 0);
-    db->wal_frames = 0;
+    db->wal_copied = db->wal_frames;
+    sqlite3_wal_checkpoint_v2(db->sql, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 }
 
 /* ---- answers ------------------------------------------------------------------------------------ */

@@ -18,7 +18,7 @@ enum status upload_settle(struct user_row *user, struct upload_row *r, int64_t f
 {
     struct charge charges[CHARGES_MAX];
     size_t n;
-    if (r->charge != CHARGE_RESERVED)
+    if (r->charge != ROW_CHARGE_RESERVED)
         return ST_OK;
     TRY(read_charges(r, charges, &n));
     for (size_t i = 0; i < n; i++) {
@@ -29,7 +29,7 @@ enum status upload_settle(struct user_row *user, struct upload_row *r, int64_t f
         tally_settle(t, charges[i].start_s, counts_files ? 1 : r->u.reserve_bytes,
                      counts_files ? files : bytes);
     }
-    r->charge = files > 0 ? CHARGE_USED : CHARGE_NONE;
+    r->charge = files > 0 ? ROW_CHARGE_USED : ROW_CHARGE_NONE;
     r->used_bytes = files > 0 ? bytes : 0;
     return ST_OK;
 }
@@ -40,7 +40,7 @@ static enum status correct(struct user_row *user, struct upload_row *r, int64_t 
     struct charge charges[CHARGES_MAX];
     size_t n;
     TRY(read_charges(r, charges, &n));
-    const bool counted = r->charge == CHARGE_USED;
+    const bool counted = r->charge == ROW_CHARGE_USED;
     for (size_t i = 0; i < n; i++) {
         struct tally *t = user_tally(user, charges[i].name);
         if (!t || t->kind != charges[i].kind)
@@ -50,7 +50,7 @@ static enum status correct(struct user_row *user, struct upload_row *r, int64_t 
         tally_settle(t, charges[i].start_s, 0, now - before);
     }
     if (n > 0) {
-        r->charge = CHARGE_USED;
+        r->charge = ROW_CHARGE_USED;
         r->used_bytes = bytes;
     }
     return ST_OK;
@@ -156,8 +156,8 @@ enum status ledger_do_complete(struct ledger_db *db, struct ledger_job *j)
         note_object(&row, &j->seen);
     row.u.state = UPLOAD_COMPLETED;
     if (over)
-        TRY(row.charge == CHARGE_RESERVED ? upload_settle(&db->user, &row, 1, row.u.size)
-                                          : correct(&db->user, &row, row.u.size));
+        TRY(row.charge == ROW_CHARGE_RESERVED ? upload_settle(&db->user, &row, 1, row.u.size)
+                                              : correct(&db->user, &row, row.u.size));
     return store(db, &row);
 }
 

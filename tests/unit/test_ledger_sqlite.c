@@ -1,6 +1,7 @@
 #include "test.h"
 
 #include "ledger_suite.h"
+#include "oom.h"
 #include "sqlite_kit.h"
 
 #include <fcntl.h>
@@ -9,6 +10,8 @@
 #include <sys/resource.h>
 
 #include "presignd/random.h"
+
+#include "../../src/ledger/ledger_db.h"
 
 static const struct limit limits[] = {
     { STR_INIT("requests"), LIMIT_RATE, 1000000, 60, 1000000 },
@@ -347,6 +350,60 @@ static void test_held_by_another(void **state)
     assert_true(kit_until_ready(&k, true));
     assert_int_equal(kit_reserve_one(&k, &plan, 1, 1), ST_OK);
     sqlite3_close(other);
+    kit_teardown(&k);
+}
+
+/* The thread hangs (a disk that does not answer): questions are answered at their deadline, and what
+ * the hung RESERVE gets later is taken back. */
+static void test_hang(void **state)
+{
+    (void)state;
+    struct kit k;
+    struct kit_ask a, view;
+    struct str why;
+    kit_setup(&k);
+    pthread_mutex_lock(&k.db->work);
+    kit_reserve(&a, &plan, 1, 1, 2);
+    kit_question(&view, LEDGER_SHOW, 1);
+    kit_start(&k, &a);
+    kit_start(&k, &view);
+    kit_wait(&k, &a);
+    kit_wait(&k, &view);
+    check_unavailable("reserve", &a);
+    check_unavailable("show", &view);
+    assert_false(ledger_ready(k.door, &why));
+    CHECK_TEXT("why", why, "the ledger does not answer");
+    pthread_mutex_unlock(&k.db->work);
+
+    assert_true(kit_until_ready(&k, true));
+    assert_int_equal(kit_reserve_one(&k, &plan, 1, 10), ST_OK);
+    assert_int_equal(kit_number(k.path, "SELECT count(*) FROM uploads"), 1);
+    kit_teardown(&k);
+}
+
+/* A reader that stays: the journal grows beyond the next checkpoint and nobody is refused. */
+static void test_long_reader(void **state)
+{
+    (void)state;
+    struct kit k;
+    kit_setup(&k);
+    sqlite3 *reader = kit_sql(k.path);
+    assert_int_equal(kit_reserve_one(&k, &plan, 1, 1), ST_OK);
+    assert_int_equal(sqlite3_exec(reader, "BEGIN; SELECT count(*) FROM uploads", NULL, NULL, NULL),
+                     SQLITE_OK);
+    for (int i = 0; i < 600; i++)
+        assert_int_equal(kit_reserve_one(&k, &unlimited, i, 100 + i), ST_OK);
+    char wal[160];
+    kit_path(&k, "ledger.db-wal", wal);
+    const long grown = kit_size(wal);
+    assert_true(grown > 1500 * 4096L);
+    assert_int_equal(sqlite3_exec(reader, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(reader);
+    /* Without it the journal is used again from its beginning. */
+    for (int i = 0; i < 600; i++)
+        assert_int_equal(kit_reserve_one(&k, &unlimited, i, 1000 + i), ST_OK);
+    assert_true(kit_size(wal) < grown + 1500 * 4096L);
+    assert_int_equal(kit_number(k.path, "SELECT count(*) FROM uploads"), 1201);
     kit_teardown(&k);
 }
 
@@ -742,6 +799,70 @@ static void test_race(void **state)
     kit_teardown(&k);
 }
 
+/* ---- no memory ----------------------------------------------------------------------------------- */
+
+static struct kit oom_kit;
+
+/* Whatever allocation fails: a grant that was told is there, any other is not. */
+static bool reserve_promises(void)
+{
+    static int id = 1;
+    bool held = false;
+    struct kit_ask a;
+    kit_reserve(&a, &plan, 1, id++, 1);
+    struct loop *loop = oom_kit.loop;
+    struct ledger *door = ledger_sqlite_new(oom_kit.db, loop);
+    if (door) {
+        if (ledger_ask(door, &a.op) == LEDGER_DONE)
+            a.done++;
+        const int64_t give_up_us = loop_clock_us() + KIT_DEADLINE_S * INT64_C(1000000);
+        while (!a.done && loop_clock_us() < give_up_us)
+            loop_turn(loop, 100);
+        held = a.done == 1 &&
+               (a.op.status == ST_OK || (a.op.status == ST_LEDGER_UNAVAILABLE && oom_struck()));
+        oom_pause();
+        ledger_release(door, &a.op);
+        /* A question behind the release: when it is answered, the release is done. */
+        struct kit_ask last;
+        kit_question(&last, LEDGER_SHOW, 1);
+        if (ledger_ask(door, &last.op) == LEDGER_DONE)
+            last.done++;
+        while (!last.done && loop_clock_us() < give_up_us)
+            loop_turn(loop, 100);
+        held = held && last.done == 1 && last.op.status != ST_LEDGER_UNAVAILABLE;
+        for (size_t i = 0; held && i < last.op.n_tallies; i++)
+            held = last.op.tallies[i].reserved == 0;
+        ledger_free(door);
+        arena_release(&last.arena);
+        oom_resume();
+    }
+    arena_release(&a.arena);
+    return door ? held : oom_struck();
+}
+
+static bool open_promises(void)
+{
+    AUTO(buf) why = BUF_INIT(1024);
+    struct ledger_db *db = NULL;
+    const enum status st = ledger_db_open(&db, str_from(oom_kit.path), LEDGER_DB_COMMAND, &why);
+    if (st == ST_OK)
+        ledger_db_free(db);
+    return st == ST_OK || oom_struck();
+}
+
+static void test_no_memory(void **state)
+{
+    (void)state;
+    kit_setup(&oom_kit);
+    assert_int_equal(kit_reserve_one(&oom_kit, &plan, 1, 1000000), ST_OK);
+    kit_exec(oom_kit.path, "UPDATE users SET tallies = '', open = ''; DELETE FROM uploads");
+    oom_torture(reserve_promises);
+    oom_torture_ours(open_promises);
+    kit_close(&oom_kit);
+    assert_int_equal(kit_number(oom_kit.path, "SELECT count(*) FROM uploads"), 0);
+    kit_remove(&oom_kit);
+}
+
 /* ---- copies -------------------------------------------------------------------------------------- */
 
 static void test_backup(void **state)
@@ -847,11 +968,12 @@ TEST_MAIN(cmocka_unit_test(test_suite), cmocka_unit_test(test_open),
           cmocka_unit_test(test_open_elsewhere), cmocka_unit_test(test_odd_names),
           cmocka_unit_test(test_lock), cmocka_unit_test(test_kept),
           cmocka_unit_test(test_full_disk), cmocka_unit_test(test_file_gone),
-          cmocka_unit_test(test_held_by_another), cmocka_unit_test(test_spoilt_user),
-          cmocka_unit_test(test_spoilt_upload), cmocka_unit_test(test_spoilt_charges),
-          cmocka_unit_test(test_same_id), cmocka_unit_test(test_corrupt_pages),
-          cmocka_unit_test(test_power_loss), cmocka_unit_test(test_stop),
-          cmocka_unit_test(test_given_up), cmocka_unit_test(test_door_closes),
-          cmocka_unit_test(test_answer_without_room), cmocka_unit_test(test_race),
-          cmocka_unit_test(test_backup), cmocka_unit_test(test_backup_full),
-          cmocka_unit_test(test_export))
+          cmocka_unit_test(test_held_by_another), cmocka_unit_test(test_hang),
+          cmocka_unit_test(test_long_reader), cmocka_unit_test(test_no_memory),
+          cmocka_unit_test(test_spoilt_user), cmocka_unit_test(test_spoilt_upload),
+          cmocka_unit_test(test_spoilt_charges), cmocka_unit_test(test_same_id),
+          cmocka_unit_test(test_corrupt_pages), cmocka_unit_test(test_power_loss),
+          cmocka_unit_test(test_stop), cmocka_unit_test(test_given_up),
+          cmocka_unit_test(test_door_closes), cmocka_unit_test(test_answer_without_room),
+          cmocka_unit_test(test_race), cmocka_unit_test(test_backup),
+          cmocka_unit_test(test_backup_full), cmocka_unit_test(test_export))

@@ -31,6 +31,8 @@ struct door {
     struct owed *owed, **owed_end;
     size_t n_owed;
     struct timer owed_timer;
+    bool prepared;      /* the server has the scripts, or will not have them from us */
+    unsigned missing;   /* scripts it has to be given first, a bit each */
     struct job *probe;  /* asks whether a server that refused to work works again */
     struct buf trouble; /* why it refuses; "" it does not */
     char trouble_space[TROUBLE_MAX];
@@ -378,12 +380,6 @@ static void door_cancel(struct ledger *l, struct ledger_op *op)
     job_free(j);
 }
 
-static void load_answered(struct job *j, const struct resp_reply *r)
-{
-    (void)r;
-    job_free(j);
-}
-
 static void probe_answered(struct job *j, const struct resp_reply *r)
 {
     struct door *d = j->door;
@@ -409,6 +405,10 @@ static bool door_ready(struct ledger *l, struct str *why)
         *why = buf_view(&d->trouble);
         works = false;
         probe(d);
+    }
+    if (works && !d->prepared) {
+        *why = STR("the scripts are being loaded");
+        works = false;
     }
     if (works && atomic_load(&d->fleet->doors_up) < atomic_load(&d->fleet->doors)) {
         *why = STR("not every loop is connected yet");
@@ -453,16 +453,64 @@ static const struct ledger_kind kind = {
     .free = door_free,
 };
 
-/* Scripts that are there already are answered in the order they are asked in. Where that is not
- * allowed, the link sends their texts. */
-static void load_scripts(struct door *d)
+/* ---- scripts ------------------------------------------------------------------------------------ */
+
+/*
+ * Scripts that are there already are answered in the order they are asked in: a script that the link
+ * has to send again is overtaken. So what is missing is loaded before the door says it is ready; one
+ * after the other, lest a slow moment looks like many failures. Where that is not allowed, the link
+ * sends the texts.
+ */
+static void load_next(struct door *d);
+
+static void loaded(struct job *j, const struct resp_reply *r)
 {
-    for (size_t i = 0; i < SCRIPT_COUNT; i++) {
-        const struct str words[] = { STR("SCRIPT"), STR("LOAD"), d->fleet->scripts[i].text };
-        struct job *j = job_new(d, load_answered);
-        if (j)
-            resp_link_send(d->link, &j->command, NULL, 0, words, ARRAY_LEN(words));
+    struct door *d = j->door;
+    job_free(j);
+    if (r->kind == RESP_OK)
+        d->missing &= d->missing - 1;
+    else
+        d->missing = 0;
+    load_next(d);
+}
+
+static void load_next(struct door *d)
+{
+    struct job *j = d->missing ? job_new(d, loaded) : NULL;
+    if (!j) {
+        d->prepared = true;
+        probe(d);
+        pay(d);
+        return;
     }
+    size_t i = 0;
+    while (!(d->missing & (1u << i)))
+        i++;
+    const struct str words[] = { STR("SCRIPT"), STR("LOAD"), d->fleet->scripts[i].text };
+    resp_link_send(d->link, &j->command, NULL, 0, words, ARRAY_LEN(words));
+}
+
+static void scripts_looked_up(struct job *j, const struct resp_reply *r)
+{
+    struct door *d = j->door;
+    d->missing = 0;
+    for (size_t i = 0; r->kind == RESP_OK && i < MIN_OF(r->n_rows, (size_t)SCRIPT_COUNT); i++)
+        if (r->rows[i].num == 0)
+            d->missing |= 1u << i;
+    job_free(j);
+    load_next(d);
+}
+
+static void look_scripts_up(struct door *d)
+{
+    struct str words[2 + SCRIPT_COUNT] = { STR("SCRIPT"), STR("EXISTS") };
+    struct job *j = job_new(d, scripts_looked_up);
+    for (size_t i = 0; i < SCRIPT_COUNT; i++)
+        words[2 + i] = str_from(d->fleet->scripts[i].sha1);
+    if (j)
+        resp_link_send(d->link, &j->command, NULL, 0, words, ARRAY_LEN(words));
+    else
+        load_next(d);
 }
 
 /* The link logs what becomes of it. */
@@ -470,12 +518,12 @@ static void link_changed(struct resp_listener *h, bool up, struct str why)
 {
     struct door *d = container_of(h, struct door, listener);
     (void)why;
+    d->prepared = false;
+    d->missing = 0;
     count_up(d, up);
     if (!up)
         return;
-    load_scripts(d);
-    probe(d);
-    pay(d);
+    look_scripts_up(d);
 }
 
 enum status ledger_redis_new(struct ledger **out, struct ledger_fleet *f, struct loop *l,

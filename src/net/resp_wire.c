@@ -255,8 +255,10 @@ static void keep_why(struct resp_wire *w, const redisContext *c)
 {
     if (w->why.len || !c->err || tls_why(w))
         return;
-    if (c->err == REDIS_ERR_OOM)
+    if (c->reader->err == REDIS_ERR_OOM)
         buf_lit(&w->why, "a reply that was not asked for, or larger than any can be");
+    else if (c->err == REDIS_ERR_OOM)
+        buf_lit(&w->why, "no memory for the connection");
     else if (c->err == REDIS_ERR_EOF)
         buf_lit(&w->why, "the server closed the connection");
     else
@@ -272,8 +274,7 @@ static void on_reply(redisAsyncContext *context, void *object, void *arg)
     w->unanswered--;
     if (!o) {
         keep_why(w, &context->c);
-        const bool garbage =
-            context->c.err == REDIS_ERR_PROTOCOL || context->c.err == REDIS_ERR_OOM;
+        const bool garbage = context->c.err == REDIS_ERR_PROTOCOL || context->c.reader->err;
         r.kind = garbage ? RESP_GARBAGE : RESP_LOST;
         r.text = buf_view(&w->why);
     } else if (o->type == REDIS_REPLY_ERROR) {
@@ -423,18 +424,17 @@ bool resp_wire_ask(struct resp_wire *w, struct resp_ask *a, size_t argc, const c
 {
     if (!resp_wire_connected(w) || sdslen(w->context->c.obuf) > OUTPUT_MAX)
         return false;
-    if (redisAsyncCommandArgv(w->context, on_reply, a, (int)argc, argv, lens) != REDIS_OK)
-        return false;
-    /* hiredis 0.14 goes on when it found no memory to remember the question; every later answer
-     * would then go to the wrong one. */
+    const int said = redisAsyncCommandArgv(w->context, on_reply, a, (int)argc, argv, lens);
+    /* Without memory hiredis 1.x fails for good; 0.14 goes on without having remembered the question,
+     * and every later answer would go to the wrong one. */
     const redisCallback *last = w->context->replies.tail;
-    if (!last || last->privdata != a) {
-        w->broken = true;
-        w->wants_flush(w);
-        return false;
+    if (said == REDIS_OK && last && last->privdata == a) {
+        w->unanswered++;
+        return true;
     }
-    w->unanswered++;
-    return true;
+    w->broken = true;
+    w->wants_flush(w);
+    return false;
 }
 
 /* Nothing more is sent or read. */

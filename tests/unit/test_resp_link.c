@@ -15,6 +15,7 @@
 
 #include "presignd/log.h"
 
+#include "oom.h"
 #include "resp_kit.h"
 
 /* the server */
@@ -108,9 +109,12 @@ static void fake_bulk(struct fake *f, const char *text)
 static void fake_misbehave(struct fake *f)
 {
     switch (f->way) {
-    case FLOODS: f->flooding = true; /* fall through */
     case SAY:
-    case SLOW: fake_put(f, f->say, f->say_len); break;
+    case SLOW:
+    case FLOODS:
+        f->flooding = f->way == FLOODS;
+        fake_put(f, f->say, f->say_len);
+        break;
     case HANG: break;
     case CLOSE: fake_hang_up(f, false); break;
     case RESET: fake_hang_up(f, true); break;
@@ -978,6 +982,62 @@ static void test_forget(void **state)
     stage_free(s);
 }
 
+/* memory */
+
+static void turns(struct stage *s, int most, const int *until)
+{
+    for (int i = 0; i < most && !*until; i++) {
+        fake_step(&s->rig);
+        loop_turn(s->rig.loop, 5);
+    }
+}
+
+/* Connects, asks, and asks once more when there is memory again: each question gets one answer. */
+static bool lives_without_memory(void)
+{
+    oom_pause();
+    struct stage *s = stage_new();
+    const struct str words[] = { STR("GET"), STR("x") };
+    const struct resp_script sum = script();
+    struct asked a = { .command.done = answered }, b = a, c = a;
+    char space[256];
+    struct buf why = BUF_FIXED(space);
+    oom_resume();
+    bool ok = false;
+    if (resp_link_new(&s->rig.link, s->rig.loop, &s->rig.config, &s->rig.listener, &why) == ST_OK) {
+        turns(s, 30, &s->rig.ups);
+        resp_link_send(s->rig.link, &a.command, NULL, 0, words, ROWS(words));
+        resp_link_send(s->rig.link, &b.command, &sum, 1, words, ROWS(words));
+        turns(s, 400, &b.done);
+        turns(s, 400, &a.done);
+        oom_pause();
+        ok = a.done == 1 && b.done == 1;
+        ok = ok && ((a.kind == RESP_OK && b.kind == RESP_OK) || oom_struck());
+        for (int i = 0; i < 4000 && !is_up(&s->rig); i++)
+            turns(s, 1, &c.done);
+        resp_link_send(s->rig.link, &c.command, NULL, 0, words, ROWS(words));
+        turns(s, 400, &c.done);
+        ok = ok && c.done == 1 && c.kind == RESP_OK;
+    } else {
+        oom_pause();
+        ok = oom_struck();
+    }
+    stage_free(s);
+    oom_resume();
+    return ok;
+}
+
+static void test_no_memory(void **state)
+{
+    (void)state;
+    /* hiredis 0.14 ends the program when it finds no memory while connecting; 1.x does not. */
+#ifdef PRESIGND_HIREDIS_SSL
+    oom_torture(lives_without_memory);
+#else
+    oom_torture_ours(lives_without_memory);
+#endif
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -1012,6 +1072,7 @@ int main(void)
         cmocka_unit_test(test_free_from_changed),
         cmocka_unit_test(test_free_any_time),
         cmocka_unit_test(test_forget),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

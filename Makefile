@@ -352,7 +352,7 @@ lint-gcc:
 lint-clang:
 	$(SUBMAKE) CC=clang WERROR=1 B=build/lint-clang check-programs
 
-TIDIED := $(PRESENT:%.c=build/tidy/%.ok)
+TIDIED := $(SRCS:%.c=build/tidy/%.ok)
 lint-tidy: $(TIDIED)
 	@:
 build/tidy/%.ok: %.c .clang-tidy $(HDRS)

@@ -15,7 +15,8 @@
 #include "presignd/loop.h"
 #include "presignd/resp.h"
 
-/* Failures in a row (no answer in time) that open the breaker. */
+/* Failures in a row (no answer in time) that open the breaker; all commands that one stall of the
+ * server makes wait are one failure in timeout_ms. */
 enum { RESP_BREAKER_FAILURES = 5 };
 
 struct resp_link;

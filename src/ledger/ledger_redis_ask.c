@@ -126,6 +126,7 @@ static void push_upload(struct args *a, const struct ledger_op *op)
     push(a, presences[op->seen.presence]);
     push_int(a, MIN_OF(MAX_OF(op->seen.size, 0), LIMITS_NUMBER_MAX));
     push(a, op->seen.etag.len <= UPLOAD_ETAG_MAX ? op->seen.etag : STR(""));
+    push_int(a, op->now_us / 1000000);
 }
 
 static void push_tally(struct args *a, const struct ledger_op *op)

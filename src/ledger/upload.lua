@@ -1,5 +1,6 @@
 -- upload - one upload: look at it, cancel, complete or settle it.
--- ARGV: [4] the verb, [5] the id, [6] "there", "missing" or "unknown", [7] size, [8] etag.
+-- ARGV: [4] the verb, [5] the id, [6] "there", "missing" or "unknown", [7] size, [8] etag,
+-- [9] the second in which the asking began.
 -- Answer: outcome, the time, the state's word, then the upload (upload_row).
 
 local u = upload_load(ARGV[5])
@@ -34,7 +35,8 @@ function verbs.complete()
     if u.state == 'cancelled' then
         return STATE
     end
-    local dead = is_dead(u)
+    -- what was seen before the packet's death may be overwritten until then: the sweeper looks again
+    local dead = is_dead(u) and tonumber(ARGV[9]) >= u.expires + GRACE_S
     if u.state ~= 'completed' or (dead and u.size ~= size) then
         u.state = 'completed'
         see()

@@ -58,7 +58,8 @@ struct resp_link {
 
     struct resp_queue queue;
 
-    int failures; /* in a row, while up */
+    int failures;       /* in a row, while up */
+    int64_t counted_ms; /* when the last of them was counted */
     int tries;    /* since it was up for STABLE_MS */
     int64_t up_since_ms;
     struct buf why;  /* down: the reason; up: a warning or nothing */
@@ -312,13 +313,25 @@ static void probe(struct resp_link *k)
 
 /* commands */
 
+/* One stall lets many commands wait: it counts once in the time that one command has. */
+static void count_failure(struct resp_link *k)
+{
+    if (k->failures > 0 && now_ms(k) - k->counted_ms < k->config.timeout_ms)
+        return;
+    k->failures++;
+    k->counted_ms = now_ms(k);
+}
+
 /* What an answer says about the server; leave() tells it. */
 static void heard(struct resp_queue *q, enum resp_kind kind, struct str error)
 {
     struct resp_link *k = container_of(q, struct resp_link, queue);
     char space[WHY_MAX];
     struct buf why = BUF_FIXED(space);
-    k->failures = kind == RESP_TIMEOUT ? k->failures + 1 : 0;
+    if (kind == RESP_TIMEOUT)
+        count_failure(k);
+    else
+        k->failures = 0;
     if (k->phase == PHASE_UP && k->failures >= RESP_BREAKER_FAILURES)
         trip(k);
     const bool talking = k->phase == PHASE_UP || k->phase == PHASE_TRIPPED;

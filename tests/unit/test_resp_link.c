@@ -476,15 +476,29 @@ static void test_deadline(void **state)
 static void trip(struct stage *s)
 {
     s->fake.way = HANG;
-    struct asked a[RESP_BREAKER_FAILURES];
+    for (size_t i = 0; i < RESP_BREAKER_FAILURES; i++) {
+        assert_true(is_up(&s->rig));
+        assert_int_equal(ask(&s->rig, "GET x").kind, RESP_TIMEOUT);
+    }
+    assert_false(is_up(&s->rig));
+    assert_true(reason_has(&s->rig, "does not answer in time"));
+    UNTIL(&s->rig, "told", s->rig.downs == 1);
+}
+
+/* However many wait while the server stalls. */
+static void test_one_stall(void **state)
+{
+    (void)state;
+    struct stage *s = stage_up(20);
+    s->fake.way = HANG;
+    struct asked a[4 * RESP_BREAKER_FAILURES];
     for (size_t i = 0; i < ROWS(a); i++)
         send_words(&s->rig, &a[i], "GET x");
     UNTIL(&s->rig, "the last", a[ROWS(a) - 1].done);
     for (size_t i = 0; i < ROWS(a); i++)
         assert_int_equal(a[i].kind, RESP_TIMEOUT);
-    assert_false(is_up(&s->rig));
-    assert_true(reason_has(&s->rig, "does not answer in time"));
-    UNTIL(&s->rig, "told", s->rig.downs == 1);
+    assert_true(is_up(&s->rig));
+    stage_free(s);
 }
 
 static void test_breaker_closes(void **state)
@@ -1050,6 +1064,7 @@ int main(void)
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_late_reply),
         cmocka_unit_test(test_deadline),
+        cmocka_unit_test(test_one_stall),
         cmocka_unit_test(test_breaker_closes),
         cmocka_unit_test(test_breaker_reconnects),
         cmocka_unit_test(test_not_in_a_row),

@@ -60,7 +60,7 @@ struct resp_link {
 
     int failures;       /* in a row, while up */
     int64_t counted_ms; /* when the last of them was counted */
-    int tries;    /* since it was up for STABLE_MS */
+    int tries;          /* since it was up for STABLE_MS */
     int64_t up_since_ms;
     struct buf why;  /* down: the reason; up: a warning or nothing */
     struct buf told; /* the last reason that was logged */

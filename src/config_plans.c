@@ -117,6 +117,52 @@ static struct limit compile_limit(const struct written *w)
     };
 }
 
+/* ---- one name in several plans ------------------------------------------------------------------ */
+
+/* The first limit of that name in the plans before this one. */
+static const struct limit *find_before(const struct plan *list, const struct plan *plan,
+                                       struct str name, const struct plan **out_plan)
+{
+    for (const struct plan *p = list; p < plan; p++)
+        for (size_t i = 0; i < p->n_limits; i++)
+            if (str_equal(p->limits[i].name, name)) {
+                *out_plan = p;
+                return &p->limits[i];
+            }
+    return NULL;
+}
+
+static bool same_tally(const struct limit *a, const struct limit *b)
+{
+    const bool windowed = a->kind == LIMIT_COUNT || a->kind == LIMIT_BYTES;
+    return a->kind == b->kind && (!windowed || a->window_s == b->window_s);
+}
+
+/*
+ * A user has one tally for a name, whatever his plan. If its kind or window changed with the plan,
+ * who has tokens of two plans would begin anew with each change between them.
+ */
+static void check_names_across(struct making *m, const struct raw_plan *raw,
+                               const struct plan *list, size_t at)
+{
+    for (size_t i = 0; i < list[at].n_limits; i++) {
+        const struct limit *l = &list[at].limits[i];
+        const struct plan *other;
+        const struct limit *before = find_before(list, &list[at], l->name, &other);
+        if (!before || same_tally(before, l))
+            continue;
+        AUTO(buf) text = BUF_INIT(512);
+        buf_str(&text, l->name);
+        buf_lit(&text, " has another ");
+        buf_str(&text, l->kind == before->kind ? STR("window") : STR("kind"));
+        buf_lit(&text, " in plan ");
+        buf_str(&text, other->name);
+        buf_lit(&text, ", but one name is one tally in all plans: give one of them another name");
+        say(&(struct written){ m, list[at].name, raw[at].limits.items, i }, "name",
+            buf_view(&text));
+    }
+}
+
 /* ---- plans -------------------------------------------------------------------------------------- */
 
 static void take_plan(struct making *m, const struct raw_plan *raw, struct plan *out)
@@ -146,6 +192,7 @@ void config_take_plans(struct making *m)
     struct plan *list = making_rows(m, n, sizeof(*list));
     for (size_t i = 0; list && i < n; i++) {
         take_plan(m, &raw[i], &list[i]);
+        check_names_across(m, raw, list, i);
         if (str_equal(list[i].name, m->raw.default_plan))
             c->rules.default_plan = &list[i];
     }

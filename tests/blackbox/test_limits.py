@@ -43,15 +43,15 @@ def opened(maximum):
 PLANS = {
     "free": [],
     "rate": [rate(60, 3)],
-    "window": [count(2, window_s=AGE_S)],
-    "month": [count(2, window="month")],
+    "window": [count(2, name="files_of_age", window_s=AGE_S)],
+    "month": [count(2, name="files_a_month", window="month")],
     "ever": [count(2)],
     "bytes": [stored(100)],
-    "window-bytes": [stored(100, window_s=AGE_S)],
+    "window-bytes": [stored(100, name="stored_of_age", window_s=AGE_S)],
     "open": [opened(2)],
     "ten": [count(10), stored(10**6), opened(10)],
     "hundred": [count(100), stored(10**9)],
-    "both": [count(5, window_s=AGE_S), stored(45)],
+    "both": [count(5, name="files_of_age", window_s=AGE_S), stored(45)],
     "wide": [rate(3600, 1000), count(1000), stored(10**9), opened(1000)],
     "tight": [count(1000, name="wide"), stored(10**6)],
     "asked-often": [rate(60, 4), count(1)],
@@ -138,15 +138,15 @@ def test_count_in_a_window(ask):
     for left in (1, 0):
         answer = ask("window")
         assert answer.status == 201
-        assert fields(answer, "RateLimit-Policy") == ("files", {"q": 2, "w": AGE_S})
+        assert fields(answer, "RateLimit-Policy") == ("files_of_age", {"q": 2, "w": AGE_S})
         assert fields(answer, "RateLimit")[1]["r"] == left
     refused = ask("window")
     end = (int(time.time()) // AGE_S + 1) * AGE_S
-    p = check_problem(refused, 429, "quota_exceeded", limit_name="files", limit=2, used=2,
+    p = check_problem(refused, 429, "quota_exceeded", limit_name="files_of_age", limit=2, used=2,
                       requested=1)
     assert seconds(p["resets_at"]) == end
     assert abs(retry_after(refused) - (end - time.time())) <= 2
-    assert fields(refused, "RateLimit") == ("files", {"r": 0, "t": retry_after(refused)})
+    assert fields(refused, "RateLimit") == ("files_of_age", {"r": 0, "t": retry_after(refused)})
 
 
 def test_count_in_a_month(ask):
@@ -158,7 +158,7 @@ def test_count_in_a_month(ask):
     assert (end.day, end.hour, end.minute, end.second) == (1, 0, 0, 0)
     assert 0 < (end - now).total_seconds() <= 31 * 86400
     days = calendar.monthrange(now.year, now.month)[1]
-    assert fields(refused, "RateLimit-Policy") == ("files", {"q": 2, "w": days * 86400})
+    assert fields(refused, "RateLimit-Policy") == ("files_a_month", {"q": 2, "w": days * 86400})
 
 
 def test_count_for_ever(ask):
@@ -218,10 +218,10 @@ def test_all_limits_hold_together(ask, quota):
     """What one limit refuses takes nothing of the others."""
     big = FILE | {"content_length": 20}
     assert [ask("both", big).status for _ in range(3)] == [201, 201, 403]
-    assert {n: taken(v) for n, v in quota("both").items()} == {"files": 2, "stored": 40}
+    assert {n: taken(v) for n, v in quota("both").items()} == {"files_of_age": 2, "stored": 40}
     check_problem(ask("both", {"files": [FILE, FILE, FILE, FILE]}), 403, "quota_exceeded",
                   limit_name="stored")
-    assert {n: taken(v) for n, v in quota("both").items()} == {"files": 2, "stored": 40}
+    assert {n: taken(v) for n, v in quota("both").items()} == {"files_of_age": 2, "stored": 40}
 
 
 def test_a_rate_is_not_taken_by_the_refused(ask, quota):
@@ -292,8 +292,9 @@ def test_dialects_are_refused_alike(ask, path, body):
     user = f"refused-{DIALECTS.index((path, body))}"
     assert ask("window", {"files": [FILE] * 2}, user=user).status == 201
     refused = ask("window", body, path, user=user)
-    check_problem(refused, 429, "quota_exceeded", limit_name="files", limit=2, used=2, requested=1)
-    assert fields(refused, "RateLimit") == ("files", {"r": 0, "t": retry_after(refused)})
+    check_problem(refused, 429, "quota_exceeded", limit_name="files_of_age", limit=2, used=2,
+                  requested=1)
+    assert fields(refused, "RateLimit") == ("files_of_age", {"r": 0, "t": retry_after(refused)})
 
 
 # ---- races ---------------------------------------------------------------------------------------

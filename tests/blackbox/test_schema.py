@@ -298,6 +298,12 @@ def limits(*entries, **more):
     return {"plans": {"free": {"limits": list(entries)} | more}, "default_plan": "free"}
 
 
+def across(*entries):
+    """Plans a, b, … of one limit each, which is called a unless it says otherwise."""
+    return {"plans": {plan: {"limits": [{"name": "a", "max": 1} | entry]}
+                      for plan, entry in zip("abc", entries)}, "default_plan": "a"}
+
+
 def limit(kind="count", **members):
     """One limit; None takes a member away."""
     one = {"name": "a", "kind": kind, "max": 5} | ({"window_s": 60} if kind == "rate" else {})
@@ -368,6 +374,14 @@ GOOD = {
     "sixteen": limits(*({"name": f"l{i}", "kind": "open", "max": 1} for i in range(16))),
     "one name in two plans": {"plans": {p: limit("open")["plans"]["free"] for p in "ab"},
                               "default_plan": "a"},
+    "one name, other maxima": across({"kind": "bytes", "window_s": 60},
+                                     {"kind": "bytes", "window_s": 60, "max": 9}),
+    "one name, other rates": across({"kind": "rate", "window_s": 60},
+                                    {"kind": "rate", "window_s": 3600, "burst": 9}),
+    "one name, months": across({"kind": "count", "window": "month"},
+                               {"kind": "count", "window": "month"}),
+    "two names, two windows": across({"kind": "count", "window_s": 60},
+                                     {"kind": "count", "name": "b"}),
     "rate at its fastest": limit("rate", max=600000),
     "rate at its slowest": limit("rate", max=1, window_s=31622400),
     "burst above max": limit("rate", burst=100),
@@ -582,6 +596,19 @@ BLIND = {
     "a limit twice": (limits({"name": "a", "kind": "open", "max": 1},
                              {"name": "a", "kind": "count", "max": 1}),
                       "plans.free.limits[1].name"),
+    "one name, two kinds": (across({"kind": "count"}, {"kind": "bytes"}),
+                            "plans.b.limits[0].name: a has another kind in plan a,"),
+    "one name, open and a rate": (across({"kind": "open"}, {"kind": "rate", "window_s": 60}),
+                                  "plans.b.limits[0].name: a has another kind in plan a,"),
+    "one name, two windows": (across({"kind": "count", "window_s": 60},
+                                     {"kind": "count", "window_s": 61}),
+                              "plans.b.limits[0].name: a has another window in plan a,"),
+    "one name, for ever and a month": (across({"kind": "bytes"},
+                                              {"kind": "bytes", "window": "month"}),
+                                       "plans.b.limits[0].name: a has another window in plan a,"),
+    "one name, the third plan": (across({"kind": "open", "name": "z"}, {"kind": "count"},
+                                        {"kind": "count", "window_s": 1}),
+                                 "plans.c.limits[0].name: a has another window in plan b,"),
     "rate too fast": (limit("rate", max=600001), "plans.free.limits[0].max"),
     "burst of a lifetime": (limit("rate", max=1, burst=600000), "plans.free.limits[0].burst"),
     "redis, port 0": (redis(url="redis://h:0"), "ledger.url"),

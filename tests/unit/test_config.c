@@ -114,6 +114,19 @@ static const struct {
       { "plans.p.limits[0].window_s: is missing", "plans.p.limits[1].name: is there twice",
         "plans.p.limits[1].window: goes with", "plans.p.limits[1].burst: goes with",
         "plans.p.limits: need a ledger" } },
+    { "one name for several tallies",
+      "{'auth': {'issuers': [{'issuer': 'i', 'audience': ['a'], 'algorithms': ['HS256'],"
+      " 'secret_file': '/s'}]}, 'buckets': {'main': {'bucket': 'bbb', 'region': 'r'}},"
+      " 'profiles': {'default': {'bucket': 'main', 'key': '{uuid}', 'max_bytes': 9,"
+      " 'content_types': ['a/b']}}, 'default_plan': 'p', 'plans': {"
+      "'p': {'limits': [{'name': 'a', 'kind': 'count', 'max': 1, 'window_s': 60}]},"
+      "'q': {'limits': [{'name': 'b', 'kind': 'open', 'max': 1}]},"
+      "'r': {'limits': [{'name': 'b', 'kind': 'rate', 'max': 1, 'window_s': 60},"
+      " {'name': 'a', 'kind': 'count', 'max': 1, 'window': 'month'}]}}}",
+      { "plans.r.limits[0].name: b has another kind in plan q, but one name is one tally in all "
+        "plans:"
+        " give one of them another name",
+        "plans.r.limits[1].name: a has another window in plan p," } },
     { "a ledger's members by their backend",
       "{'ledger': {'backend': 'redis', 'path': 7, 'url': 'redis://h', 'timeout_ms': 0}, 'x': 1}",
       { "ledger.path: must be a string", "ledger.timeout_ms: must be at least 1",

@@ -5,7 +5,7 @@
  *
  * Bounded: SWEEP_BATCH uploads a turn, SWEEP_AT_ONCE under way, SWEEP_HEADS_PER_S HEADs in any second.
  * A turn comes every SWEEP_EVERY_MS, and SWEEP_AGAIN_MS after a full one was worked off. An upload
- * that holds nothing, or was completed with the one size its packet takes, needs no HEAD.
+ * that holds nothing, or was completed with the one size that its packet can bring, needs no HEAD.
  */
 #ifndef PRESIGND_SWEEPER_H
 #define PRESIGND_SWEEPER_H

@@ -36,7 +36,9 @@ struct upload {
     int64_t size;    /* of the object; -1 until seen */
     struct str etag; /* as the store sent it; "" until seen */
     bool post;
-    bool exact;             /* the packet takes content_length bytes and nothing else */
+    /* Whoever uses the packet, content_length bytes will lie there. Never true of a PUT: what it does
+     * not sign may be added, and some stores heed it (x-amz-copy-source: another object's bytes). */
+    bool exact;
     bool charged;           /* a limit still holds a reservation for it */
     bool unsettled_release; /* the plan's word when the store cannot be asked */
 };

@@ -211,7 +211,7 @@ static struct ledger_file file_of(const struct grant *it)
         .reserve_bytes = d->reserve_bytes,
         .expires_at_s = it->expires_at_s,
         .post = d->post,
-        .exact = d->has_length && (d->post || d->length_signed),
+        .exact = d->has_length && d->post,
     };
 }
 

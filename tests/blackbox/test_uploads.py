@@ -581,6 +581,22 @@ def test_complete_at_the_end_and_upload_in_the_grace(lab, shelf):
     assert prove(user, shelf, 1500) == 1000
 
 
+def test_complete_small_then_copy_large(lab, shelf):
+    """A PUT's signature covers what it names: this store heeds one more header that tells it to
+    copy another object there, whatever length was signed."""
+    user = lab.user()
+    large = user.granted(KB | {"content_length": 20000})
+    assert post(large, DATA * 20).status in (200, 201, 204)
+    small = user.granted(KB | {"content_length": 1, "method": "PUT"})
+    assert put(small, b"x").status == 200
+    assert user.complete(small).json["size"] == 1
+    copied = put(small, b"x", {"x-amz-copy-source": f"/{shelf.name}/{large['key']}"})
+    assert copied.status == 200 and b"CopyObjectResult" in copied.body, copied
+    assert shelf.bytes_of(user) == 40000
+    assert prove(user, shelf, 10**9) == 40000
+    assert user.view(small)["size"] == 20000
+
+
 def test_the_same_packet_twice(lab, shelf):
     user = lab.user("bytes2500")
     upload = user.granted()

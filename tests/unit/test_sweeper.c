@@ -216,7 +216,7 @@ struct wish {
     const char *name; /* of the user too */
     const char *key, *alias, *bucket_name;
     const struct plan *plan;
-    bool range;
+    bool range, put;
     int64_t ended_s; /* ago; 0: long */
 };
 
@@ -236,8 +236,8 @@ static struct str grant(struct scene *c, const struct wish *w)
         .content_length = w->range ? -1 : BYTES,
         .reserve_bytes = BYTES,
         .expires_at_s = c->now_s - (w->ended_s ? w->ended_s : 500),
-        .post = true,
-        .exact = !w->range,
+        .post = !w->put,
+        .exact = !w->range && !w->put,
     };
     struct asking a = { .op = { .verb = LEDGER_RESERVE,
                                 .user_hash = str_from(w->name),
@@ -317,6 +317,8 @@ static const struct {
     { { "cancelled, missing", "nowhere", .plan = &keep }, CANCELLED, UPLOAD_CANCELLED, 0,    0, -1, true },
     { { "completed small, larger now", "there", .plan = &keep, .range = true }, COMPLETED, UPLOAD_COMPLETED, SEEN, 0, SEEN, true },
     { { "completed exact", "forbidden", .plan = &keep }, COMPLETED, UPLOAD_COMPLETED, BYTES, 0, BYTES, false },
+    { { "completed by PUT, another now", "there", .plan = &keep, .put = true }, COMPLETED, UPLOAD_COMPLETED, SEEN, 0, SEEN, true },
+    { { "completed by PUT, gone", "nowhere", .plan = &keep, .put = true }, COMPLETED, UPLOAD_COMPLETED, 0, 0, BYTES, true },
     { { "no limits", "there", .plan = &unlimited },      NOTHING,   UPLOAD_EXPIRED,   0,     0, -1, false },
     { { "no limits, cancelled", "there", .plan = &unlimited }, CANCELLED, UPLOAD_CANCELLED, 0, 0, -1, false },
     { { "bucket gone", "there", .alias = "old", .plan = &keep }, NOTHING, UPLOAD_EXPIRED, BYTES, 0, -1, false },
@@ -368,8 +370,8 @@ static void test_fates(void **state)
     CHECK_EQ("requests", c->store.requests, heads);
     CHECK_EQ("heads", metric_read(&c->counts.heads), heads);
     CHECK_EQ("failed", metric_read(&c->counts.failed), 0);
-    CHECK_EQ("there", metric_read(&c->counts.there), 4);
-    CHECK_EQ("missing", metric_read(&c->counts.missing), 2);
+    CHECK_EQ("there", metric_read(&c->counts.there), 5);
+    CHECK_EQ("missing", metric_read(&c->counts.missing), 3);
     CHECK_EQ("unknown", metric_read(&c->counts.unknown), 6);
     CHECK_EQ("unasked", metric_read(&c->counts.unasked), 2);
     end(c);

@@ -20,7 +20,11 @@
 #include "presignd/ledgers.h"
 #include "presignd/reload.h"
 
-enum { WHY_MAX = 16384, HINTS_MAX = 16384 };
+enum {
+    WHY_MAX = 16384,
+    HINTS_MAX = 16384,
+    OTHER_DESCRIPTORS = 64, /* beside connections: listeners, loops, the ledger, calls to others */
+};
 
 struct service {
     struct lanes lanes;
@@ -189,13 +193,24 @@ static enum status watch_signals(struct service *s)
 }
 
 /* As many descriptors as we may have: connections are limited by our own number. */
-static void raise_descriptors(void)
+static void raise_descriptors(const struct config *c)
 {
     struct rlimit lim;
     if (getrlimit(RLIMIT_NOFILE, &lim) != 0)
         return;
+    const rlim_t before = lim.rlim_cur;
     lim.rlim_cur = lim.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &lim);
+    if (setrlimit(RLIMIT_NOFILE, &lim) != 0)
+        lim.rlim_cur = before;
+    const rlim_t wanted = (rlim_t)c->server.connections * (rlim_t)c->threads + OTHER_DESCRIPTORS;
+    if (lim.rlim_cur >= wanted) /* RLIM_INFINITY is the largest number */
+        return;
+    struct log_line l;
+    log_begin(&l, LOG_LEVEL_WARN, "descriptors", loop_clock_wall_us());
+    jw_str(&l.j, "message", STR("fewer descriptors are allowed than limits.connections may take"));
+    jw_int(&l.j, "allowed", (int64_t)lim.rlim_cur);
+    jw_int(&l.j, "wanted", (int64_t)wanted);
+    log_end(&l);
 }
 
 /* ---- building ----------------------------------------------------------------------------------- */
@@ -286,7 +301,7 @@ static enum status open_admin(struct service *s, struct buf *why)
 
 static enum status build(struct service *s, struct buf *why)
 {
-    raise_descriptors();
+    raise_descriptors(s->config);
     TRY(fetch_global_start());
     TRY(build_lanes(s));
     TRY(watch_signals(s));

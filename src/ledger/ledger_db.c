@@ -207,16 +207,33 @@ static enum status make_file(struct ledger_db *db, struct str path, struct buf *
     return ST_UNREACHABLE;
 }
 
+static struct str what_it_is(mode_t mode)
+{
+    if (S_ISDIR(mode))
+        return STR("it is a folder, not a file");
+    if (S_ISFIFO(mode))
+        return STR("it is a FIFO, not a file");
+    return STR("it is a device or a socket, not a file");
+}
+
 static enum status note_place(struct ledger_db *db, struct str path, struct buf *why)
 {
     struct stat st;
-    if (stat(db->path, &st) == 0 && S_ISREG(st.st_mode)) {
-        db->dev = st.st_dev;
-        db->ino = st.st_ino;
-        return ST_OK;
+    if (stat(db->path, &st) != 0) {
+        if (errno == ENOENT)
+            ledger_db_why(why, path, STR("there is no such file"), STR(""));
+        else
+            ledger_db_why(why, path, STR("it cannot be looked at"),
+                          str_from(strerrordesc_np(errno)));
+        return ST_UNREACHABLE;
     }
-    ledger_db_why(why, path, STR("there is no such file"), STR(""));
-    return ST_UNREACHABLE;
+    if (!S_ISREG(st.st_mode)) {
+        ledger_db_why(why, path, what_it_is(st.st_mode), STR(""));
+        return ST_UNREACHABLE;
+    }
+    db->dev = st.st_dev;
+    db->ino = st.st_ino;
+    return ST_OK;
 }
 
 bool ledger_db_in_place(struct ledger_db *db)

@@ -370,6 +370,15 @@ def test_threads_follow_affinity(presignd):
     assert presignd(base_config(threads=5)).logs("listening")[0]["threads"] == 5
 
 
+@pytest.mark.parametrize("allowed, warned", [("127:127", [127]), ("128:128", []), ("100:128", [])])
+def test_few_descriptors_are_a_warning(presignd, allowed, warned):
+    s = presignd(base_config(limits={"connections": 64}, threads=2),
+                 launcher=("prlimit", f"--nofile={allowed}"))
+    lines = s.logs("descriptors", level="warn")
+    assert [line["allowed"] for line in lines] == warned
+    assert all(line["wanted"] == 128 for line in lines)
+
+
 def test_warnings_are_logged(presignd):
     s = presignd(base_config(profiles={"default": {"size": "any"}}))
     assert "profiles.default.size" in s.wait_log("config_warning")["message"]

@@ -51,7 +51,8 @@ def a_database(path):
 
 
 @pytest.mark.parametrize("make, says", [
-    pytest.param(lambda p: p.mkdir(), "", id="a folder"),
+    pytest.param(lambda p: p.mkdir(), "it is a folder", id="a folder"),
+    pytest.param(os.mkfifo, "it is a FIFO", id="a FIFO"),
     pytest.param(no_database, "", id="a text"),
     pytest.param(a_database, "no ledger of presignd", id="another's database")])
 def test_a_file_that_is_no_ledger(tmp_path, make, says):

@@ -85,6 +85,21 @@ static void make_folder(const char *path)
     assert_int_equal(mkdir(path, 0700), 0);
 }
 
+static void make_fifo(const char *path)
+{
+    assert_int_equal(mkfifo(path, 0600), 0);
+}
+
+static void make_device(const char *path)
+{
+    assert_int_equal(symlink("/dev/null", path), 0);
+}
+
+static void make_circle(const char *path)
+{
+    assert_int_equal(symlink(path, path), 0);
+}
+
 static void make_foreign(const char *path)
 {
     kit_exec(path, "CREATE TABLE cats (name TEXT)");
@@ -141,7 +156,10 @@ static const struct {
     { "a ledger",             make_ledger,         ST_OK,          ST_OK,          ""              },
     { "an unfinished ledger", make_older,          ST_OK,          ST_INVALID,     "older"         },
     { "garbage",              make_garbage,        ST_INVALID,     ST_INVALID,     "not a database" },
-    { "a folder",             make_folder,         ST_UNREACHABLE, ST_UNREACHABLE, "no such file"  },
+    { "a folder",             make_folder,         ST_UNREACHABLE, ST_UNREACHABLE, "a folder"      },
+    { "a FIFO",               make_fifo,           ST_UNREACHABLE, ST_UNREACHABLE, "a FIFO"        },
+    { "a device",             make_device,         ST_UNREACHABLE, ST_UNREACHABLE, "a device"      },
+    { "a circle of links",    make_circle,         ST_UNREACHABLE, ST_UNREACHABLE, "symbolic"      },
     { "another's tables",     make_foreign,        ST_INVALID,     ST_INVALID,     "no ledger"     },
     { "another's number",     make_foreign_number, ST_INVALID,     ST_INVALID,     "no ledger"     },
     { "a newer schema",       make_newer,          ST_INVALID,     ST_INVALID,     "newer"         },

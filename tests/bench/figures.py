@@ -188,7 +188,8 @@ http {{ access_log {self.folder}/nginx.log combined buffer=64k flush=1s; keepali
     # ---- load --------------------------------------------------------------------------------
 
     def script(self, tokens, ask=ASK):
-        """One token: wrk makes its request once, so that it is no bottleneck. Many: in turn."""
+        """One token: wrk makes its request once, so that it is no bottleneck. Many: spread over all
+        of them, from another start each time."""
         path = self.folder / ("load-%d.lua" % len(list(self.folder.glob("load-*.lua"))))
         if len(tokens) == 1:
             how = f"""
@@ -201,13 +202,15 @@ wrk.headers["Authorization"] = "Bearer {tokens[0]}\""""
             how = f"""
 local made, at, n = {{}}, 0, 0
 function init()
+  math.randomseed({len(tokens)} + os.time() + tonumber(tostring({{}}):match("0x(%x+)"), 16) % 99991)
   for token in io.lines("{listing}") do
     n = n + 1
     made[n] = wrk.format("POST", "/v1/uploads", {{ ["Content-Type"] = "application/json",
       ["Authorization"] = "Bearer " .. token }}, '{ask}')
   end
+  at = math.random(0, n - 1)
 end
-function request() at = at % n + 1; return made[at] end"""
+function request() at = (at + 7919) % n; return made[at + 1] end"""
         path.write_text(how + """
 function done(s, l, r)
   print(string.format("RESULT %d %d %d %d %.0f", s.requests, s.duration, s.errors.status,

@@ -149,14 +149,14 @@ static void check_names_across(struct making *m, const struct raw_plan *raw,
         const struct limit *l = &list[at].limits[i];
         const struct plan *other;
         const struct limit *before = find_before(list, &list[at], l->name, &other);
-        if (!before || same_tally(before, l))
+        if (!before || same_tally(before, l) || !limit_name_ok(l->name))
             continue;
         AUTO(buf) text = BUF_INIT(512);
         buf_str(&text, l->name);
         buf_lit(&text, " has another ");
         buf_str(&text, l->kind == before->kind ? STR("window") : STR("kind"));
         buf_lit(&text, " in plan ");
-        buf_str(&text, other->name);
+        buf_str(&text, str_slice(other->name, 0, LIMIT_NAME_MAX)); /* longer ones are faults */
         buf_lit(&text, ", but one name is one tally in all plans: give one of them another name");
         say(&(struct written){ m, list[at].name, raw[at].limits.items, i }, "name",
             buf_view(&text));

@@ -13,6 +13,8 @@ local GRACE_S, KEPT_S, IDEM_S = 60, 86400, 86400
 local UNSETTLED_KEPT_S = 30 * 86400 -- a reservation nobody came to settle
 local NEVER_S = 900                 -- no request that was given up arrives after this
 local NUMBER_MAX = 9007199254740991
+local HOLDERS_MAX, LIMITS_MAX = 16, 16
+local UPLOAD_TEXT_MAX = 65536       -- no upload of ours is longer
 
 local OK, NOT_FOUND, STATE, CONFLICT, REFUSED, GIVEN_UP = 0, 1, 2, 3, 4, 5
 
@@ -35,14 +37,17 @@ end
 
 -- tallies
 
+local LIMIT_KINDS = { rate = true, count = true, bytes = true, open = true }
+
 local function tally_read(name, text)
     local kind, start, used, reserved, tat =
         string.match(text or '', '^(%a+) (%d+) (%d+) (%d+) (%d+)$')
-    if not kind then
+    if not LIMIT_KINDS[kind] then
         return nil
     end
-    return { name = name, kind = kind, start = tonumber(start), used = tonumber(used),
-             reserved = tonumber(reserved), tat = tonumber(tat) }
+    return { name = name, kind = kind, start = bounded(tonumber(start)),
+             used = bounded(tonumber(used)), reserved = bounded(tonumber(reserved)),
+             tat = bounded(tonumber(tat)) }
 end
 
 local function tally_text(t)
@@ -63,17 +68,83 @@ local function upload_key(id)
     return user .. ':u:' .. id
 end
 
-local function is_dead(u)
-    return now_s >= u.expires + GRACE_S
+-- The packet was dated by the clock of whoever asks: where that differs, the slower one decides.
+local function is_dead(u, asker_s)
+    return math.min(now_s, asker_s) >= u.expires + GRACE_S
+end
+
+-- What an upload is made of, besides its lists; "many" may be missing.
+local UPLOAD_TEXTS = { 'profile', 'bucket', 'bucket_name', 'key', 'type', 'etag', 'idem', 'post',
+                       'exact', 'release', 'place' }
+local UPLOAD_NUMBERS = { bytes = 0, created = 0, expires = 0, taken = 0, length = -1, size = -1 }
+local UPLOAD_STATES = { granted = true, completed = true, cancelled = true, expired = true }
+local UPLOAD_CHARGES = { [''] = true, reserved = true, used = true }
+
+local function is_number(text, least)
+    if type(text) ~= 'string' or not string.match(text, '^%-?%d+$') then
+        return false
+    end
+    local n = tonumber(text)
+    return n >= least and n <= NUMBER_MAX
+end
+
+local function is_list(t, most)
+    if type(t) ~= 'table' or #t > most then
+        return false
+    end
+    for i, v in pairs(t) do
+        if type(i) ~= 'number' or i > #t or type(v) ~= 'string' then
+            return false
+        end
+    end
+    return true
+end
+
+local function are_charges(t)
+    if not is_list(t, 3 * LIMITS_MAX) or #t % 3 ~= 0 then
+        return false
+    end
+    for i = 3, #t, 3 do
+        if not is_number(t[i], 0) then
+            return false
+        end
+    end
+    return true
+end
+
+local function is_upload(u)
+    if type(u) ~= 'table' or not UPLOAD_STATES[u.state] or not UPLOAD_CHARGES[u.charge] then
+        return false
+    end
+    for _, name in ipairs(UPLOAD_TEXTS) do
+        if type(u[name]) ~= 'string' then
+            return false
+        end
+    end
+    for name, least in pairs(UPLOAD_NUMBERS) do
+        if not is_number(u[name], least) then
+            return false
+        end
+    end
+    return are_charges(u.charges) and is_list(u.holders, HOLDERS_MAX)
+end
+
+-- nil when there is none, or nothing that one of these scripts wrote.
+local function upload_read(id)
+    local text = redis.pcall('GET', upload_key(id))
+    if type(text) ~= 'string' or #text < 2 or #text > UPLOAD_TEXT_MAX then
+        return nil
+    end
+    local read, u = pcall(cjson.decode, string.sub(text, 2))
+    return read and is_upload(u) and u or nil, text
 end
 
 -- nil also for one that ended so long ago that it is forgotten.
 local function upload_load(id)
-    local text = redis.call('GET', upload_key(id))
-    if not text or #text < 2 then
+    local u, text = upload_read(id)
+    if not u then
         return nil
     end
-    local u = cjson.decode(string.sub(text, 2))
     u.id = id
     u.handed = string.sub(text, 1, 1) == '+'
     local ended = u.state ~= 'granted' and u.charge ~= 'reserved'

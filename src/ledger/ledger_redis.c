@@ -34,6 +34,7 @@ struct door {
     bool prepared;      /* the server has the scripts, or will not have them from us */
     unsigned missing;   /* scripts it has to be given first, a bit each */
     struct job *probe;  /* asks whether a server that refused to work works again */
+    bool clocks_apart;  /* the server's and ours */
     struct buf trouble; /* why it refuses; "" it does not */
     char trouble_space[TROUBLE_MAX];
     struct args args;
@@ -250,6 +251,8 @@ static bool answer(struct door *d, struct ledger_op *op, const struct resp_reply
         if (answer_read(op, r)) {
             if (op->verb == LEDGER_RESERVE && op->status == ST_OK)
                 trouble_ends(d);
+            if (!d->fleet->config.own_clock)
+                answer_note_clock(&d->clocks_apart, op, r, loop_wall_us(d->loop));
             return op->status == ST_NO_MEMORY;
         }
         answer_unavailable(op, STR("a reply that is none of our scripts'"));

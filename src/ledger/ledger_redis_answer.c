@@ -4,9 +4,13 @@
  */
 #include "redis_parts.h"
 
+#include "presignd/log.h"
 #include "presignd/tally_text.h"
 
 enum { RETRY_AFTER_S = 1 };
+
+/* Two bounds, so that clocks about as far apart as the one do not fill the log. */
+enum { CLOCKS_APART_S = 10, CLOCKS_NEAR_S = 8 };
 
 /* base.lua */
 enum outcome {
@@ -40,11 +44,24 @@ static const struct resp_row *next(struct rows *r)
     return r->row++;
 }
 
-static int64_t next_int(struct rows *r)
+/* Our scripts answer numbers within the bounds of limits.h, so nothing here can overflow. */
+static int64_t next_from(struct rows *r, int64_t least)
 {
     const struct resp_row *row = next(r);
-    r->bad |= !row->is_int;
-    return row->num;
+    const bool fits = row->is_int && row->num >= least && row->num <= LIMITS_NUMBER_MAX;
+    r->bad |= !fits;
+    return fits ? row->num : 0;
+}
+
+static int64_t next_int(struct rows *r)
+{
+    return next_from(r, 0);
+}
+
+/* -1: there is none */
+static int64_t next_size(struct rows *r)
+{
+    return next_from(r, -1);
 }
 
 static struct str next_str(struct rows *r)
@@ -208,11 +225,11 @@ static void read_upload(struct rows *r, struct upload *u, int64_t now_s)
     u->key = next_str(r);
     u->content_type = next_str(r);
     u->etag = next_str(r);
-    u->content_length = next_int(r);
+    u->content_length = next_size(r);
     u->reserve_bytes = next_int(r);
     u->created_s = next_int(r);
     u->expires_s = next_int(r);
-    u->size = next_int(r);
+    u->size = next_size(r);
     const int64_t flags = next_int(r);
     u->post = flags & FLAG_POST;
     u->exact = flags & FLAG_EXACT;
@@ -296,6 +313,37 @@ bool answer_read(struct ledger_op *op, const struct resp_reply *reply)
     if (r.no_memory)
         set_status(op, ST_NO_MEMORY, STR(""));
     return !r.bad;
+}
+
+/* ---- clocks ------------------------------------------------------------------------------------- */
+
+static void say_clock(int64_t ahead_s, bool apart, int64_t wall_us)
+{
+    const char *const message =
+        !apart ? "the clocks of Redis and of this host agree again"
+        : ahead_s > 0
+            ? "the clock of Redis is ahead of this host's, and limits go by it: check the "
+              "time service (NTP) of both"
+            : "the clock of Redis is behind this host's, and limits go by it: check the "
+              "time service (NTP) of both";
+    struct log_line l;
+    log_begin(&l, apart ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "ledger_clock", wall_us);
+    jw_str(&l.j, "message", str_from(message));
+    jw_int(&l.j, "difference_s", ahead_s < 0 ? -ahead_s : ahead_s);
+    log_end(&l);
+}
+
+void answer_note_clock(bool *apart, const struct ledger_op *op, const struct resp_reply *r,
+                       int64_t wall_us)
+{
+    if (op->verb != LEDGER_DUE || op->status != ST_OK)
+        return;
+    const int64_t ahead_s = r->rows[1].num - op->now_us / 1000000;
+    const int64_t most_s = *apart ? CLOCKS_NEAR_S : CLOCKS_APART_S;
+    const bool now_apart = ahead_s > most_s || ahead_s < -most_s;
+    if (now_apart != *apart)
+        say_clock(ahead_s, now_apart, wall_us);
+    *apart = now_apart;
 }
 
 /* ---- without the server -------------------------------------------------------------------------- */

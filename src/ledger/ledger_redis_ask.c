@@ -176,6 +176,7 @@ static enum status args_of_due(struct args *a, const struct ledger_fleet *f,
     push_base(a, f, STR(""), op->now_us);
     push(a, f->config.prefix);
     push_int(a, (int64_t)MIN_OF(op->max_uploads, (size_t)DUE_MAX));
+    push_int(a, op->now_us / 1000000);
     return args_check(a);
 }
 

@@ -73,6 +73,12 @@ MUST_CHECK enum status args_of_probe(struct args *a, const struct ledger_fleet *
 /* Fills the op's answer from a RESP_OK reply. False: the reply is none of our scripts'. */
 MUST_CHECK bool answer_read(struct ledger_op *op, const struct resp_reply *r);
 
+/* After answer_read took r: a line in the log where the server's clock and op->now_us begin or cease to be
+ * far apart; *apart is the state between calls. Only DUE tells: it is asked in the second it names,
+ * while other questions carry the time their request began, which a slow client draws out. */
+void answer_note_clock(bool *apart, const struct ledger_op *op, const struct resp_reply *r,
+                       int64_t wall_us);
+
 /* ST_LEDGER_UNAVAILABLE with the reason for the log (copied). */
 void answer_unavailable(struct ledger_op *op, struct str reason);
 

@@ -10,7 +10,6 @@
 -- time of the first, and of each file id, uuid, key.
 
 local LIMIT_ARGS, FILE_ARGS, FIRST_ARG = 6, 12, 9
-local HOLDERS_MAX = 16
 local STALE_MAX = 200 -- ended places that one call takes away
 local DUE_KEPT_S = 40 * 86400 -- longer than any upload is kept
 local OPEN_KEPT_S = 8 * 86400 -- longer than any packet lives
@@ -89,7 +88,7 @@ local function count_open()
     elseif first[2] then
         n_open = redis.call('ZCARD', open_set)
     end
-    open_ends_s = tonumber(first[2] or 0)
+    open_ends_s = bounded(tonumber(first[2] or 0))
 end
 
 if has_open then

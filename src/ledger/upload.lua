@@ -1,13 +1,13 @@
 -- upload - one upload: look at it, cancel, complete or settle it.
 -- ARGV: [4] the verb, [5] the id, [6] "there", "missing" or "unknown", [7] size, [8] etag,
--- [9] the second in which the asking began.
+-- [9] the second in which the asking began, by the clock of whoever asks.
 -- Answer: outcome, the time, the state's word, then the upload (upload_row).
 
 local u = upload_load(ARGV[5])
 if not u then
     return { NOT_FOUND, now_s, '' }
 end
-local presence, size, etag = ARGV[6], ARGV[7], ARGV[8]
+local presence, size, etag, asker_s = ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9])
 
 local function see()
     u.size, u.etag = size, etag
@@ -36,7 +36,7 @@ function verbs.complete()
         return STATE
     end
     -- what was seen before the packet's death may be overwritten until then: the sweeper looks again
-    local dead = is_dead(u) and tonumber(ARGV[9]) >= u.expires + GRACE_S
+    local dead = is_dead(u, asker_s)
     if u.state ~= 'completed' or (dead and u.size ~= size) then
         u.state = 'completed'
         see()
@@ -51,7 +51,7 @@ function verbs.complete()
 end
 
 function verbs.settle()
-    if not is_dead(u) or (u.charge ~= 'reserved' and u.state ~= 'granted') then
+    if not is_dead(u, asker_s) or (u.charge ~= 'reserved' and u.state ~= 'granted') then
         return OK
     end
     if presence == 'there' then

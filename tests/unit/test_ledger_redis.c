@@ -8,7 +8,8 @@
 #include "ledger_suite.h"
 #include "redis_kit.h"
 
-#include "presignd/ledger_redis.h"
+#include "../../src/ledger/redis_parts.h"
+
 #include "presignd/log.h"
 
 enum { PATIENCE_MS = 60000, TIMEOUT_MS = 10000, HANG_MS = 300, DOORS_MAX = 4 };
@@ -646,6 +647,328 @@ static void test_spoilt_keys(void **state)
     slots_free(slot, 1);
 }
 
+/* ---- what somebody else wrote -------------------------------------------------------------------- */
+
+enum { LONG_AGO_S = 2000 }; /* what was granted for 900 s then is dead now */
+
+/* One file of `who` whose packet is dead, or would be if the clock were right. */
+static void reserve_long_ago(struct rig *r, struct suite_slot *slot, const char *who)
+{
+    make_reserve(slot, who, who, &stored_plan, 0);
+    slot->op.now_us -= LONG_AGO_S * INT64_C(1000000);
+    suite_add_file(slot, false, 10, 900);
+    CHECK_EQ(who, ask(r, 0, slot), ST_OK);
+}
+
+static struct ledger_op *make_due(struct suite_slot *slot, int64_t now_us)
+{
+    struct ledger_op *op = suite_begin(slot, "due", LEDGER_DUE, "", now_us);
+    op->max_uploads = 10;
+    return op;
+}
+
+struct spoilt_row {
+    const char *name;
+    const char *text;          /* the whole record; NULL: one member of a good one */
+    const char *member, *json; /* "": without it */
+};
+
+static void spoil(const struct suite_slot *slot, const struct spoilt_row *row)
+{
+    static const char set_member[] =
+        "local u = cjson.decode(string.sub(redis.call('GET', KEYS[1]), 2)) "
+        "u[ARGV[1]] = cjson.decode('[' .. ARGV[2] .. ']')[1] "
+        "redis.call('SET', KEYS[1], '+' .. cjson.encode(u)) return 1";
+    char key[192];
+    snprintf(key, sizeof(key), "test:{%s}:u:%s", slot->user, slot->ids[0]);
+    if (row->text)
+        redis_num(&server, "SET %s %s", key, row->text);
+    else if (row->member)
+        redis_num(&server, "EVAL %s 1 %s %s %s", set_member, key, row->member, row->json);
+    else
+        redis_num(&server, "DEL %s", key);
+    if (!row->text && !row->member)
+        redis_num(&server, "LPUSH %s element", key);
+}
+
+/* One record that cannot be read is not there; those of others are handed out as ever. */
+static void check_spoilt_upload(struct suite_slot *slots, const struct spoilt_row *row)
+{
+    struct rig r;
+    char id[UUID_TEXT + 1];
+    rig_start(&r, 1);
+    reserve_long_ago(&r, &slots[0], "spoilt");
+    reserve_long_ago(&r, &slots[1], "sound");
+    redis_num(&server, "ZADD test:due 1 %s:%s", slots[0].user, slots[0].ids[0]);
+    memcpy(id, slots[0].ids[0], sizeof(id));
+    spoil(&slots[0], row);
+    make_due(&slots[2], loop_clock_wall_us());
+    CHECK_EQ(row->name, ask(&r, 0, &slots[2]), ST_OK);
+    CHECK_EQ(row->name, slots[2].op.n_uploads, 1);
+    CHECK_EQ(row->name, slots[2].op.backlog, 1);
+    CHECK(row->name, slots[2].op.n_uploads == 1 &&
+                         str_equal(slots[2].op.uploads[0].id, str_from(slots[1].ids[0])));
+    CHECK_EQ(row->name, redis_num(&server, "ZCARD test:due"), 1);
+    suite_begin(&slots[0], "view", LEDGER_VIEW, "spoilt", loop_clock_wall_us());
+    slots[0].op.id = str_from(id);
+    CHECK_EQ(row->name, ask(&r, 0, &slots[0]), ST_NOT_FOUND);
+    rig_end(&r);
+}
+
+static void test_spoilt_uploads(void **state)
+{
+    NEED_SERVER(state);
+    static const struct spoilt_row rows[] = {
+        { "half of a record", "+{garbage", NULL, NULL },
+        { "no record", "+-", NULL, NULL },
+        { "a list", "+[]", NULL, NULL },
+        { "a text", "+\"text\"", NULL, NULL },
+        { "null", "+null", NULL, NULL },
+        { "an empty one", "+{}", NULL, NULL },
+        { "another kind of key", NULL, NULL, NULL },
+        { "no state", NULL, "state", "" },
+        { "a state of its own", NULL, "state", "\"odd\"" },
+        { "a charge of its own", NULL, "charge", "\"odd\"" },
+        { "no end", NULL, "expires", "" },
+        { "an end that is null", NULL, "expires", "null" },
+        { "an end beyond all numbers", NULL, "expires", "\"99999999999999999999\"" },
+        { "an end before time", NULL, "expires", "\"-1\"" },
+        { "an end in hexadecimal", NULL, "expires", "\"0x10\"" },
+        { "an end that is no text", NULL, "expires", "1e300" },
+        { "bytes beyond all numbers", NULL, "bytes", "\"9007199254740992\"" },
+        { "bytes that are words", NULL, "bytes", "\"ten\"" },
+        { "negative bytes", NULL, "bytes", "\"-10\"" },
+        { "a size below none", NULL, "size", "\"-2\"" },
+        { "a list for a key", NULL, "key", "[]" },
+        { "no holders", NULL, "holders", "" },
+        { "holders that are a number", NULL, "holders", "7" },
+        { "a holder that is a list", NULL, "holders", "[[]]" },
+        { "more holders than there are", NULL, "holders",
+          "[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\",\"10\",\"11\",\"12\",\"13\","
+          "\"14\",\"15\",\"16\",\"17\"]" },
+        { "half of a charge", NULL, "charges", "[\"stored\",\"bytes\"]" },
+        { "a charge of no window", NULL, "charges", "[\"stored\",\"bytes\",\"x\"]" },
+        { "charges with names", NULL, "charges", "{\"stored\":\"bytes\"}" },
+    };
+    struct suite_slot *slots = slots_new(3);
+    for (size_t i = 0; i < ROWS(rows); i++)
+        check_spoilt_upload(slots, &rows[i]);
+    slots_free(slots, 3);
+}
+
+/* What is due too early by its place in the set comes again when its packet is dead. */
+static void test_due_too_early(void **state)
+{
+    NEED_SERVER(state);
+    struct rig r;
+    struct suite_slot *slot = slots_new(1);
+    char member[128];
+    rig_start(&r, 1);
+    assert_int_equal(reserve(&r, slot, "a", &stored_plan), ST_OK);
+    snprintf(member, sizeof(member), "%s:%s", slot->user, slot->ids[0]);
+    const int64_t end_s = slot->files[0].expires_at_s + UPLOAD_GRACE_S;
+    redis_num(&server, "ZADD test:due 1 %s", member);
+    make_due(slot, loop_clock_wall_us());
+    assert_int_equal(ask(&r, 0, slot), ST_OK);
+    assert_int_equal(slot->op.n_uploads, 0);
+    assert_int_equal(slot->op.backlog, 0);
+    assert_int_equal(
+        redis_num(&server, "ZCOUNT test:due %lld %lld", (long long)end_s, (long long)end_s), 1);
+    rig_end(&r);
+    slots_free(slot, 1);
+}
+
+/* Tallies with numbers that no script of ours writes: cut to the most there can be. */
+static void test_spoilt_tallies(void **state)
+{
+    NEED_SERVER(state);
+    static const struct limit files = { .name = STR_INIT("files"),
+                                        .kind = LIMIT_COUNT,
+                                        .max = 100 };
+    static const struct plan files_plan = { .name = STR_INIT("files"),
+                                            .limits = &files,
+                                            .n_limits = 1 };
+    static const struct {
+        const char *name;
+        const struct plan *plan;
+        const char *limit, *text;
+        int64_t used, reserved;
+        enum status then; /* of a reservation */
+    } rows[] = {
+        { "sound", &files_plan, "files", "count 0 7 5 0", 7, 5, ST_OK },
+        { "used", &files_plan, "files", "count 0 99999999999999999999 0 0", LIMITS_NUMBER_MAX, 0,
+          ST_QUOTA_EXCEEDED },
+        { "used, 2^53", &files_plan, "files", "count 0 9007199254740992 0 0", LIMITS_NUMBER_MAX, 0,
+          ST_QUOTA_EXCEEDED },
+        { "reserved", &files_plan, "files", "count 0 0 99999999999999999999 0", 0,
+          LIMITS_NUMBER_MAX, ST_QUOTA_EXCEEDED },
+        { "both", &files_plan, "files", "count 0 99999999999999999999 99999999999999999999 0",
+          LIMITS_NUMBER_MAX, LIMITS_NUMBER_MAX, ST_QUOTA_EXCEEDED },
+        { "a window", &files_plan, "files", "count 99999999999999999999 9 9 9", 0, 0, ST_OK },
+        { "a rate's debt", &rate_plan, "requests", "rate 0 0 0 99999999999999999999", 4, 0,
+          ST_RATE_LIMITED },
+        { "all of a rate", &rate_plan, "requests",
+          "rate 99999999999999999999 99999999999999999999 99999999999999999999 0", 0, 0, ST_OK },
+        { "an unknown kind", &files_plan, "files", "odd 0 7 7 7", 0, 0, ST_OK },
+    };
+    struct suite_slot *slot = slots_new(1);
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        struct rig r;
+        char key[128];
+        rig_start(&r, 1);
+        suite_begin(slot, "peek", LEDGER_PEEK, "u", loop_clock_wall_us())->plan = rows[i].plan;
+        user_key(slot, key);
+        redis_num(&server, "HSET %s %s %s", key, rows[i].limit, rows[i].text);
+        CHECK_EQ(rows[i].name, ask(&r, 0, slot), ST_OK);
+        CHECK_EQ(rows[i].name, slot->op.states[0].used, rows[i].used);
+        CHECK_EQ(rows[i].name, slot->op.states[0].reserved, rows[i].reserved);
+        const enum status st = reserve(&r, slot, "a", rows[i].plan);
+        const enum status never = rows[i].then == ST_QUOTA_EXCEEDED ? ST_QUOTA_NEVER : rows[i].then;
+        CHECK_EQ(rows[i].name, st, never);
+        suite_begin(slot, "show", LEDGER_SHOW, "u", loop_clock_wall_us());
+        CHECK_EQ(rows[i].name, ask(&r, 0, slot), ST_OK);
+        rig_end(&r);
+    }
+    slots_free(slot, 1);
+}
+
+/* Replies with one number out of bounds are none of our scripts', whatever the server is. */
+static void test_reply_bounds(void **state)
+{
+    (void)state;
+    enum { NUMBERS = 12, WORD = 7 };
+    static const struct {
+        const char *name;
+        int64_t n;
+        bool taken;
+    } rows[] = {
+        { "zero", 0, true },
+        { "the most", LIMITS_NUMBER_MAX, true },
+        { "one more", LIMITS_NUMBER_MAX + 1, false },
+        { "the largest", INT64_MAX, false },
+        { "negative", -1, false },
+        { "the smallest", INT64_MIN, false },
+    };
+    struct suite_slot *slot = slots_new(1);
+    for (size_t i = 0; i < ROWS(rows); i++)
+        for (size_t at = 1; at < NUMBERS; at++) {
+            struct resp_row reply[NUMBERS];
+            for (size_t k = 0; k < NUMBERS; k++)
+                reply[k] = (struct resp_row){ .is_int = true, .text = STR("") };
+            reply[WORD].is_int = false;
+            if (at == WORD)
+                continue;
+            reply[at].num = rows[i].n;
+            suite_begin(slot, "peek", LEDGER_PEEK, "u", 0)->plan = &stored_plan;
+            const struct resp_reply r = { .kind = RESP_OK, .rows = reply, .n_rows = NUMBERS };
+            CHECK_EQ(rows[i].name, answer_read(&slot->op, &r), rows[i].taken);
+        }
+    slots_free(slot, 1);
+}
+
+/* ---- clocks that differ -------------------------------------------------------------------------- */
+
+/* Dead is what is dead by both clocks: before that, nothing is settled or handed out. */
+static void test_settled_by_both_clocks(void **state)
+{
+    NEED_SERVER(state);
+    static const struct {
+        const char *name;
+        int64_t granted_s, asked_s; /* from now */
+        bool dead;
+    } rows[] = {
+        { "dead by both", -LONG_AGO_S, 0, true },
+        { "the server is ahead", -LONG_AGO_S, -LONG_AGO_S, false },
+        { "the server is ahead, a second before the end", -LONG_AGO_S, -LONG_AGO_S + 959, false },
+        { "the server is ahead, the end", -LONG_AGO_S, -LONG_AGO_S + 960, true },
+        { "the server is behind", 0, LONG_AGO_S, false },
+    };
+    struct suite_slot *slot = slots_new(1);
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        struct rig r;
+        char id[UUID_TEXT + 1];
+        rig_start(&r, 1);
+        make_reserve(slot, "a", "u", &stored_plan, 0);
+        const int64_t now_us = slot->op.now_us;
+        const int64_t asked_us = now_us + rows[i].asked_s * 1000000;
+        slot->op.now_us += rows[i].granted_s * 1000000;
+        suite_add_file(slot, false, 10, 900);
+        CHECK_EQ(rows[i].name, ask(&r, 0, slot), ST_OK);
+        memcpy(id, slot->ids[0], sizeof(id));
+        make_due(slot, asked_us);
+        CHECK_EQ(rows[i].name, ask(&r, 0, slot), ST_OK);
+        CHECK_EQ(rows[i].name, slot->op.n_uploads, rows[i].dead);
+        CHECK_EQ(rows[i].name, slot->op.backlog, rows[i].dead);
+        suite_begin(slot, "settle", LEDGER_SETTLE, "u", asked_us)->id = str_from(id);
+        slot->op.seen.presence = OBJECT_MISSING;
+        CHECK_EQ(rows[i].name, ask(&r, 0, slot), ST_OK);
+        CHECK_EQ(rows[i].name, reserved_of(slot, "stored"), rows[i].dead ? 0 : 10);
+        CHECK_EQ(rows[i].name, redis_num(&server, "ZCARD test:due"), !rows[i].dead);
+        rig_end(&r);
+    }
+    slots_free(slot, 1);
+}
+
+/* What stands in the log since the last look; "" nothing. */
+static void read_log(int fd, char *out, size_t size)
+{
+    log_flush();
+    const ssize_t n = read(fd, out, size - 1);
+    out[n > 0 ? n : 0] = '\0';
+}
+
+static void test_clock_warning(void **state)
+{
+    NEED_SERVER(state);
+    static const struct {
+        const char *name;
+        int64_t ours_s;   /* from now */
+        const char *line; /* NULL: none */
+        bool own_clock;
+    } rows[] = {
+        { "together", 0, NULL, false },          { "a little apart", -8, NULL, false },
+        { "ahead", -75, "is ahead of", false },  { "still ahead", -3600, NULL, false },
+        { "nearly together", -9, NULL, false },  { "together again", 0, "agree again", false },
+        { "still together", 0, NULL, false },    { "behind", 75, "is behind", false },
+        { "by our own clock", -75, NULL, true },
+    };
+    struct suite_slot *slot = slots_new(1);
+    struct rig r;
+    char text[2048];
+    int fds[2];
+    assert_int_equal(pipe2(fds, O_NONBLOCK | O_CLOEXEC), 0);
+    rig_start(&r, 1);
+    log_setup(fds[1], LOG_LEVEL_INFO);
+    read_log(fds[0], text, sizeof(text));
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        if (rows[i].own_clock) {
+            rig_end(&r);
+            r.config.own_clock = true;
+            rig_open(&r, 1);
+            read_log(fds[0], text, sizeof(text));
+        }
+        make_due(slot, loop_clock_wall_us() + rows[i].ours_s * 1000000);
+        CHECK_EQ(rows[i].name, ask(&r, 0, slot), ST_OK);
+        read_log(fds[0], text, sizeof(text));
+        const char *line = strstr(text, "\"ledger_clock\"");
+        CHECK_EQ(rows[i].name, line != NULL, rows[i].line != NULL);
+        if (!line || !rows[i].line)
+            continue;
+        const char *seconds = strstr(text, "\"difference_s\":");
+        assert_non_null(seconds);
+        const long long n = atoll(seconds + strlen("\"difference_s\":"));
+        const int64_t apart_s = rows[i].ours_s < 0 ? -rows[i].ours_s : rows[i].ours_s;
+        CHECK(rows[i].name, strstr(text, rows[i].line));
+        CHECK(rows[i].name, n >= apart_s - 2 && n <= apart_s + 2);
+        CHECK(rows[i].name, !strstr(line + 1, "\"ledger_clock\""));
+    }
+    log_setup(-1, LOG_LEVEL_ERROR);
+    rig_end(&r);
+    close(fds[0]);
+    close(fds[1]);
+    slots_free(slot, 1);
+}
+
 /* ---- several at once ------------------------------------------------------------------------------- */
 
 static size_t race(struct rig *r, struct suite_slot *slots, size_t n, const struct plan *p,
@@ -801,6 +1124,12 @@ int main(void)
         TEST(test_down),
         TEST(test_error_replies),
         TEST(test_spoilt_keys),
+        TEST(test_spoilt_uploads),
+        TEST(test_due_too_early),
+        TEST(test_spoilt_tallies),
+        TEST(test_reply_bounds),
+        TEST(test_settled_by_both_clocks),
+        TEST(test_clock_warning),
         TEST(test_races),
         TEST(test_many_users),
         TEST(test_freed_under_way),

@@ -57,6 +57,7 @@ struct fleet {
     atomic_bool draining;
 };
 
+struct upload_call;
 struct worker {
     struct loop *loop;
     struct fleet *fleet;
@@ -73,7 +74,8 @@ struct worker {
     struct ledger *ledger;   /* never NULL after worker_init */
     struct fetcher *fetcher; /* asked for by worker_fetcher */
     struct waiter *creds_waiters, *key_waiters;
-    struct turn log_turn; /* what a turn logged is written at its end */
+    struct upload_call *looks; /* whose object is being looked at (upload_view.h) */
+    struct turn log_turn;      /* what a turn logged is written at its end */
 };
 
 /* The worker that serves a request, on whichever listener. */

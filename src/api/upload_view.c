@@ -13,6 +13,8 @@
 #include "presignd/date.h"
 #include "presignd/sweeper.h"
 
+enum { LOOK_AGAIN_S = 1 };
+
 static struct upload_call *upload_call_of(struct request *r)
 {
     return container_of(grant_call_of(r), struct upload_call, g);
@@ -119,11 +121,48 @@ static enum step judge_state(struct request *r)
     return STEP_ON;
 }
 
+static void look_begins(struct upload_call *u, struct worker *w)
+{
+    u->next_look = w->looks;
+    u->look_link = &w->looks;
+    if (u->next_look)
+        u->next_look->look_link = &u->next_look;
+    w->looks = u;
+}
+
+static void look_ends(struct upload_call *u)
+{
+    *u->look_link = u->next_look;
+    if (u->next_look)
+        u->next_look->look_link = u->look_link;
+    u->next_look = NULL;
+    u->look_link = NULL;
+}
+
+static bool may_look(const struct upload_call *u, const struct worker *w)
+{
+    int n = 0;
+    for (const struct upload_call *other = w->looks; other; other = other->next_look) {
+        if (str_equal(other->found.id, u->found.id))
+            return false;
+        n++;
+    }
+    return n < LOOKS_AT_ONCE;
+}
+
+static enum step refuse_look(struct request *r)
+{
+    fault_set(&r->fault, ST_OVERLOADED,
+              STR("This upload, or too many others, are being completed at the moment."));
+    r->fault.retry_after_s = LOOK_AGAIN_S;
+    return request_refuse(r, ST_OVERLOADED);
+}
+
 static void object_seen(struct object_look *k, const struct object_seen *seen)
 {
     struct upload_call *u = container_of(k, struct upload_call, look);
     const bool kept = seen->etag.len <= sizeof(u->etag);
-    u->looking = false;
+    look_ends(u);
     u->seen = *seen;
     u->seen.etag = kept ? (struct str){ u->etag, seen->etag.len } : STR("");
     if (kept && seen->etag.len > 0)
@@ -157,9 +196,10 @@ static enum step start_looking(struct upload_call *u)
                             STR("the upload's bucket is not in the configuration any more"));
     u->look.done = object_seen;
     const enum status st = fr ? object_look_start(&u->look, fr, &ask) : ST_NO_MEMORY;
-    u->looking = st == ST_OK;
-    if (st == ST_OK)
+    if (st == ST_OK) {
+        look_begins(u, w);
         return STEP_WAIT;
+    }
     return st == ST_NO_MEMORY ? request_refuse(&u->g.r, ST_OVERLOADED)
                               : refuse_store(&u->g.r, cannot, str_from(status_name(st)));
 }
@@ -168,12 +208,14 @@ static enum step look_at_object(struct request *r)
 {
     struct upload_call *u = upload_call_of(r);
     if (!u->asked_store) {
+        if (!may_look(u, worker_of(r)))
+            return refuse_look(r);
         u->asked_store = true;
         const enum step started = start_looking(u);
         if (started != STEP_WAIT)
             return started;
     }
-    return u->looking ? request_wait(r, INT64_MAX) : STEP_ON; /* the look has a deadline */
+    return u->look_link ? request_wait(r, INT64_MAX) : STEP_ON; /* the look has a deadline */
 }
 
 static enum step refuse_answer(struct request *r, const struct object_seen *seen)
@@ -238,8 +280,10 @@ void upload_view_end(struct request *r, bool answer_was_sent)
     struct upload_call *u = upload_call_of(r);
     ledger_call_end(&u->view);
     ledger_call_end(&u->change);
-    if (u->looking)
+    if (u->look_link) {
         object_look_cancel(&u->look);
+        look_ends(u);
+    }
     grant_end(r, answer_was_sent);
 }
 

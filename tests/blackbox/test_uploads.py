@@ -7,6 +7,7 @@ service runs (it remembers nothing itself), and the next look, or the sweeper, s
 import datetime
 import hashlib
 import json
+import socket
 import sqlite3
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ import pytest
 import tokens
 from contract import UUID, check_problem, seconds
 from redis_server import PROGRAM, RedisServer
-from service import CREDENTIALS, Service, base_config, wait_until
+from service import CREDENTIALS, Service, base_config, read_raw, wait_until
 from store import post, put
 
 TWIN = "https://twin.test/"
@@ -382,6 +383,44 @@ def test_a_store_that_is_not_there(rgw):
         user = lab.user()
         p = check_problem(user.complete(user.granted()), 502, "storage_failed")
         assert "storage_status" not in p
+
+
+def test_a_store_that_hangs(rgw):
+    """Only so many are looked at; the others are told at once, and nobody else notices."""
+    at_once, more = 64, 40
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as hanging:
+        bucket = rgw.bucket_config() | {"endpoint": f"http://127.0.0.1:{hanging.getsockname()[1]}"}
+        with Lab(bucket, rgw.credentials, threads=1) as lab:
+            user, other = lab.user(), lab.user()
+            uploads = [user.granted() for _ in range(at_once + more)]
+
+            def complete_all():
+                ends = [socket.create_connection((lab.host, lab.port), 30) for _ in uploads]
+                for end, upload in zip(ends, uploads):
+                    end.sendall(f"POST /v1/uploads/{upload['id']}/complete HTTP/1.1\r\nHost: x\r\n"
+                                f"Authorization: Bearer {user.token}\r\nConnection: close\r\n"
+                                "Content-Length: 0\r\n\r\n".encode())
+                return ends
+
+            ends = complete_all()
+            theirs = other.granted()
+            assert other.view(theirs)["state"] == "granted" and other.quota() == (0, 1000)
+            statuses = []
+            for end in ends:
+                with end, end.makefile("rb") as answer:
+                    status, headers, body = read_raw(answer.read())
+                statuses.append(status)
+                assert (status, json.loads(body)["code"]) in (
+                    (502, "storage_failed"), (503, "overloaded"))
+                assert dict(headers).get("retry-after") == {502: None, 503: "1"}[status]
+            assert statuses.count(502) >= at_once and statuses.count(503) > 0
+            check_problem(user.complete(uploads[0]), 502, "storage_failed")
+
+            for end in complete_all():  # who goes away leaves no place taken
+                end.close()
+            assert other.view(theirs)["state"] == "granted"
+            wait_until(lambda: other.complete(theirs).code == "storage_failed")
+            assert [user.view(u)["state"] for u in uploads] == ["granted"] * len(uploads)
 
 
 # ---- DELETE --------------------------------------------------------------------------------------

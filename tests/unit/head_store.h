@@ -20,7 +20,7 @@
 #include "presignd/fetch.h"
 #include "presignd/profile.h"
 
-enum { STORE_PEERS = 64, STORE_BYTES = 8192, STORE_PATIENCE_MS = 20000 };
+enum { STORE_PEERS = 96, STORE_BYTES = 8192, STORE_PATIENCE_MS = 20000 };
 
 struct store_page {
     const char *path;   /* without the query */

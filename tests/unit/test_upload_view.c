@@ -8,6 +8,7 @@
 
 #include "head_store.h"
 #include "oom.h"
+#include "presignd/upload_view.h"
 
 #define ID      "01910000-0000-7000-8000-000000000001"
 #define PATH    "/v1/uploads/" ID
@@ -56,6 +57,7 @@ static struct stage *stage_new(bool with_creds)
     struct stage *g = calloc(1, sizeof(*g));
     assert_non_null(g);
     g->s = setting_new(rows, ROWS(rows));
+    g->s->server.connections = 2 * LOOKS_AT_ONCE;
     g->kr = ring_of(&kit_issuer, secret_keys(kit_secret));
     g->creds = with_creds ? creds_named("FIRST", CREDS_NEVER) : NULL;
     g->a = api_new(g->s, g->kr, g->creds);
@@ -71,6 +73,7 @@ static struct stage *stage_new(bool with_creds)
 static void stage_end(struct stage *g)
 {
     server_stop(&g->a->worker.server);
+    CHECK("no look is left", !g->a->worker.looks);
     store_stop(&g->store);
     api_free(g->a);
     CHECK_EQ("settings", g->s->refs, 1);
@@ -417,6 +420,101 @@ static void test_a_hanging_store(void **state)
     stage_end(g);
 }
 
+/* The n-th upload's id; the ledger shows that one from now on. */
+static const char *another_upload(struct stage *g, int n)
+{
+    const char *id = kit_text("01910000-0000-7000-8000-%012d", n);
+    g->ledger.upload.id = str_from(id);
+    return id;
+}
+
+static struct client *complete_another(struct stage *g, int n)
+{
+    const int before = g->store.requests;
+    struct client *c = client_new(&g->a->wire);
+    client_text(
+        c, bare_text("POST", kit_text("/v1/uploads/%s/complete", another_upload(g, n)), g->token));
+    WIRE_UNTIL(&g->a->wire, "looks or is answered",
+               g->store.requests > before || answer_there(c, false));
+    return c;
+}
+
+static void refused_at_once(struct stage *g, const char *name, int n)
+{
+    const int before = g->store.requests;
+    struct client *c = complete_another(g, n);
+    CHECK_EQ(name, client_answer(c, name), 503);
+    CHECK(name, body_has(c, "\"overloaded\""));
+    CHECK(name, str_equal(answer_header(c, "Retry-After"), STR("1")));
+    CHECK_EQ(name, g->store.requests, before);
+    client_free(c);
+}
+
+/* How the looks that fill all places end, and what their clients are told. */
+static void test_looks_at_once(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *says; /* NULL: nothing, ever */
+        int want;
+    } cases[] = {
+        { "there", HEAD_OF("200 OK", "10"), 200 },
+        { "missing", HEAD_OF("404 Not Found", "0"), 409 },
+        { "the connection breaks", "", 502 },
+        { "hangs", NULL, 502 },
+    };
+    for (size_t i = 0; i < ROWS(cases); i++) {
+        struct stage *g = stage_new(true);
+        const char *name = cases[i].name;
+        struct client *c[LOOKS_AT_ONCE];
+        g->page.answer = cases[i].says;
+        g->store.hold = true;
+        for (int k = 0; k < LOOKS_AT_ONCE; k++)
+            c[k] = complete_another(g, k);
+        CHECK_EQ(name, g->store.requests, LOOKS_AT_ONCE);
+        refused_at_once(g, name, LOOKS_AT_ONCE);
+        CHECK_EQ(name, ask_bare(g->a, "GET", PATH, g->token, NULL), 200);
+        store_let_go(&g->store);
+        for (int k = 0; k < LOOKS_AT_ONCE; k++) {
+            CHECK_EQ(name, client_answer(c[k], name), cases[i].want);
+            client_free(c[k]);
+        }
+        CHECK(name, !g->a->worker.looks);
+        g->page.answer = HEAD_OF("200 OK", "10");
+        CHECK_EQ(name, ask_bare(g->a, "POST", PATH "/complete", g->token, NULL), 200);
+        stage_end(g);
+    }
+}
+
+/* Out of the middle, the front and the end of those that are looked at. */
+static void test_one_look_for_each(void **state)
+{
+    (void)state;
+    struct stage *g = stage_new(true);
+    struct client *c[3];
+    g->page.answer = HEAD_OF("200 OK", "10");
+    g->store.hold = true;
+    for (int k = 0; k < 3; k++)
+        c[k] = complete_another(g, k);
+    for (int k = 0; k < 3; k++)
+        refused_at_once(g, "the same", k);
+    CHECK_EQ("each once", g->store.requests, 3);
+    static const int order[] = { 1, 2, 0 };
+    for (int k = 0; k < 3; k++) {
+        struct store_peer *p = &g->store.peers[order[k]];
+        store_say(p, p->answer);
+        p->answer = NULL;
+        g->store.waiting--;
+        CHECK_EQ("answered", client_answer(c[order[k]], "answered"), 200);
+        client_free(c[order[k]]);
+        g->ledger.upload.state = UPLOAD_GRANTED;
+        for (int left = k + 1; left < 3; left++)
+            refused_at_once(g, "still the same", order[left]);
+    }
+    CHECK("all ended", !g->a->worker.looks);
+    stage_end(g);
+}
+
 static void test_credentials(void **state)
 {
     (void)state;
@@ -641,6 +739,8 @@ int main(void)
         cmocka_unit_test(test_how_the_store_is_asked),
         cmocka_unit_test(test_a_bucket_that_is_gone),
         cmocka_unit_test(test_a_hanging_store),
+        cmocka_unit_test(test_looks_at_once),
+        cmocka_unit_test(test_one_look_for_each),
         cmocka_unit_test(test_credentials),
         cmocka_unit_test(test_stop_while_waiting),
         cmocka_unit_test(test_client_goes),

@@ -129,9 +129,19 @@ local function is_upload(u)
     return are_charges(u.charges) and is_list(u.holders, HOLDERS_MAX)
 end
 
+-- Another kind of key holds no text. Other errors (a right that is missing, a slot elsewhere) say
+-- nothing about what is there: they end the script.
+local function text_of(key)
+    local text = redis.pcall('GET', key)
+    if type(text) == 'table' and not string.find(text.err, 'WRONGTYPE', 1, true) then
+        return redis.call('GET', key)
+    end
+    return text
+end
+
 -- nil when there is none, or nothing that one of these scripts wrote.
 local function upload_read(id)
-    local text = redis.pcall('GET', upload_key(id))
+    local text = text_of(upload_key(id))
     if type(text) ~= 'string' or #text < 2 or #text > UPLOAD_TEXT_MAX then
         return nil
     end

@@ -756,6 +756,27 @@ static void test_spoilt_uploads(void **state)
     slots_free(slots, 3);
 }
 
+/* A server that will not show the records has said nothing about them: none leaves the set. */
+static void test_due_without_right(void **state)
+{
+    NEED_SERVER(state);
+    struct rig r;
+    struct suite_slot *slots = slots_new(2);
+    log_setup(-1, LOG_LEVEL_ERROR);
+    rig_start(&r, 1);
+    reserve_long_ago(&r, &slots[0], "u");
+    redis_num(&server, "ACL SETUSER default -get");
+    make_due(&slots[1], loop_clock_wall_us());
+    assert_int_equal(ask(&r, 0, &slots[1]), ST_LEDGER_UNAVAILABLE);
+    redis_num(&server, "ACL SETUSER default +get");
+    assert_int_equal(redis_num(&server, "ZCARD test:due"), 1);
+    make_due(&slots[1], loop_clock_wall_us());
+    assert_int_equal(ask(&r, 0, &slots[1]), ST_OK);
+    assert_int_equal(slots[1].op.n_uploads, 1);
+    rig_end(&r);
+    slots_free(slots, 2);
+}
+
 /* What is due too early by its place in the set comes again when its packet is dead. */
 static void test_due_too_early(void **state)
 {
@@ -1125,6 +1146,7 @@ int main(void)
         TEST(test_error_replies),
         TEST(test_spoilt_keys),
         TEST(test_spoilt_uploads),
+        TEST(test_due_without_right),
         TEST(test_due_too_early),
         TEST(test_spoilt_tallies),
         TEST(test_reply_bounds),

@@ -86,7 +86,7 @@ local function count_open()
                            'LIMIT', 0, 1)
         n_open = redis.call('ZCOUNT', open_set, '(' .. whole(now_s), '+inf')
     elseif first[2] then
-        n_open = redis.call('ZCARD', open_set)
+        n_open = redis.call('ZCOUNT', open_set, '-inf', '+inf')
     end
     open_ends_s = bounded(tonumber(first[2] or 0))
 end

@@ -356,9 +356,10 @@ static void test_end_without_failure(void **state)
     st.source->script[2].life_s = 3600;
     cred_store_start(st.store);
     TURN_UNTIL(&st, st.source->at == 3);
-    assert_int_equal(st.heard_nothing, 1);
+    /* Twice where the machine stood still until the second ones were at their end too. */
+    assert_in_range(st.heard_nothing, 1, 2);
     assert_true(st.holds);
-    assert_int_equal(logged(&st, "credentials_expired"), 1);
+    assert_int_equal(logged(&st, "credentials_expired"), st.heard_nothing);
     end(&st);
 }
 

@@ -55,7 +55,8 @@ def served(request):
     redis = RedisServer()
     try:
         url = f"redis://127.0.0.1:{redis.port}/3"
-        with Service(base_config(**PLANS, ledger={"backend": "redis", "url": url})) as s:
+        with Service(base_config(**PLANS, ledger={"backend": "redis", "url": url,
+                                                    "timeout_ms": 2000})) as s:
             wait_until(lambda: s.ask(FILE, token=s.token("early")).status == 201)
             yield s
     finally:
@@ -396,7 +397,7 @@ def test_what_the_readme_gives_the_user_of_redis():
     try:
         assert redis.command(*rule.replace(">PASSWORD", ">of-the-test").split()) == "+OK\r\n"
         settings = {"backend": "redis", "url": f"redis://127.0.0.1:{redis.port}/1",
-                    "username": "presignd", "password_file": "{dir}/password"}
+                    "username": "presignd", "password_file": "{dir}/password", "timeout_ms": 2000}
         with Service(base_config(**PLANS, ledger=settings), files={"password": "of-the-test"}) as s:
             wait_until(lambda: s.ask(FILE, token=s.token("early")).status == 201)
             token, key = s.token("ann"), {"Idempotency-Key": "k"}

@@ -87,7 +87,8 @@ def fleet(rgw):
     """Two of them that share a Redis."""
     redis = RedisServer()
     config = sweeper_config(rgw.bucket_config())
-    config["ledger"] = {"backend": "redis", "url": f"redis://127.0.0.1:{redis.port}/0"}
+    config["ledger"] = {"backend": "redis", "url": f"redis://127.0.0.1:{redis.port}/0",
+                        "timeout_ms": 2000}
     try:
         with Service(config, credentials=rgw.credentials) as one, \
                 Service(config, credentials=rgw.credentials) as other:

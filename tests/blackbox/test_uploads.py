@@ -104,7 +104,7 @@ class FleetLab(Lab):
             # one loop: its connection to the server is up when readiness says so
             super().__init__(bucket, credentials, threads=1, ledger={
                 "backend": "redis", "url": f"redis://127.0.0.1:{self.redis.port}/0",
-                "timeout_ms": 1000})
+                "timeout_ms": 2000})
         except BaseException:
             self.redis.close()
             raise

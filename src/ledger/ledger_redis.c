@@ -134,7 +134,7 @@ static bool refuses_to_work(struct str error)
 static bool forbids(struct str error)
 {
     return names(error, STR("can't run this command")) || names(error, STR("can't access")) ||
-           names(error, STR("NOPERM"));
+           names(error, STR("ACL failure")) || names(error, STR("NOPERM"));
 }
 
 static void trouble_begins(struct door *d, struct str error)

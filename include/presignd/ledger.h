@@ -123,6 +123,9 @@ bool ledger_ready(struct ledger *l, struct str *why);
 /* Before loop_free; threads of the engine were joined already. */
 void ledger_free(struct ledger *l);
 
+/* For engines: every member of an answer as before one. */
+void ledger_op_forget(struct ledger_op *op);
+
 /* The engine for "backend": "none". NULL without memory. */
 struct ledger *ledger_none_new(void);
 

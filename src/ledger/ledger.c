@@ -33,3 +33,17 @@ void ledger_free(struct ledger *l)
     if (l)
         l->kind->free(l);
 }
+
+void ledger_op_forget(struct ledger_op *op)
+{
+    op->status = ST_OK;
+    op->fault = (struct fault){ .status = ST_OK };
+    op->replayed = false;
+    op->replay = NULL;
+    op->states = NULL;
+    op->uploads = NULL;
+    op->tallies = NULL;
+    op->n_uploads = op->n_tallies = 0;
+    op->backlog = 0;
+    op->job = NULL;
+}

@@ -229,19 +229,6 @@ static bool tell_states(struct ledger_op *op, const struct ledger_job *j)
     return true;
 }
 
-void ledger_op_forget(struct ledger_op *op)
-{
-    op->status = ST_OK;
-    op->fault = (struct fault){ .status = ST_OK };
-    op->replayed = false;
-    op->replay = NULL;
-    op->states = NULL;
-    op->uploads = NULL;
-    op->tallies = NULL;
-    op->n_uploads = op->n_tallies = 0;
-    op->backlog = 0;
-}
-
 bool ledger_job_tell(struct ledger_op *op, const struct ledger_job *j)
 {
     ledger_op_forget(op);

@@ -83,7 +83,6 @@ struct ledger_job *ledger_job_follow(struct ledger_job *reserve);
 /* Copies the answer. False: it has no room in the op's arena, and the op says "unavailable". */
 bool ledger_job_tell(struct ledger_op *op, const struct ledger_job *j);
 enum status ledger_op_unavailable(struct ledger_op *op, struct str reason);
-void ledger_op_forget(struct ledger_op *op); /* every member of an answer as before one */
 
 /* ---- ledger_reserve.c, ledger_uploads.c, ledger_operator.c: one job each -------------------------
  * ST_OK and every refusal: answered, nothing or all of it is written. As ledger_rows.h otherwise. */

@@ -290,20 +290,6 @@ static struct door *door_of(struct ledger *l)
     return container_of(l, struct door, ledger);
 }
 
-static void clear_answer(struct ledger_op *op)
-{
-    op->status = ST_OK;
-    op->fault = (struct fault){ .status = ST_OK };
-    op->replayed = false;
-    op->replay = NULL;
-    op->states = NULL;
-    op->uploads = NULL;
-    op->tallies = NULL;
-    op->n_uploads = op->n_tallies = 0;
-    op->backlog = 0;
-    op->job = NULL;
-}
-
 /* A plan without limits grants at once: the record follows by itself. */
 static bool granted_at_once(struct door *d, struct ledger_op *op)
 {
@@ -321,7 +307,7 @@ static bool granted_at_once(struct door *d, struct ledger_op *op)
 static enum ledger_progress door_ask(struct ledger *l, struct ledger_op *op)
 {
     struct door *d = door_of(l);
-    clear_answer(op);
+    ledger_op_forget(op);
     if (granted_at_once(d, op))
         return LEDGER_DONE;
     struct owed *o = op->verb == LEDGER_RESERVE ? owed_new(op) : NULL;

@@ -158,7 +158,6 @@ static void too_late(struct timer *t)
 static enum ledger_progress door_ask(struct ledger *l, struct ledger_op *op)
 {
     struct ledger_door *d = door_of(l);
-    op->job = NULL;
     ledger_op_forget(op);
     const int64_t now_ms = loop_now_ms(d->loop);
     const bool stopped = atomic_load_explicit(&d->db->stopped, memory_order_acquire);

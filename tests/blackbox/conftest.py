@@ -12,6 +12,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent / "fakes"))
 
+import browser as browsers  # noqa: E402
 from service import BIN, CREDENTIALS, TOP, Service, base_config  # noqa: E402
 
 
@@ -114,3 +115,24 @@ def rgw(tmp_path_factory):
         yield Rgw(folder, exports(folder / "env"))
     finally:
         subprocess.run([TOP / "tests/s3/down", folder], check=False, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium, driven by Selenium."""
+    why = browsers.missing()
+    if why:
+        pytest.skip(why)
+    chromium = browsers.Browser()
+    yield chromium.driver
+    chromium.close()
+
+
+@pytest.fixture(scope="session")
+def store_url(rgw):
+    """The store, as browsers see it."""
+    if not browsers.nginx.PROGRAM:
+        pytest.skip("nginx is not installed")
+    front = browsers.StoreFront(rgw.endpoint)
+    yield front.url
+    front.close()

@@ -3,24 +3,13 @@
 Headless Chromium loads the page from a server of its own, so that every request to presignd and to
 the store is a cross-origin one; what the page may see is what the browser lets it see.
 """
-import http.server
-import os
-import shutil
-import tempfile
-import threading
 import time
-from pathlib import Path
 
-import nginx
 import pytest
+from browser import PageServer, open_page
 from service import Service, base_config
 from tokens import token
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="python3-selenium is not installed")
-from selenium.webdriver.chrome.service import Service as Driver  # noqa: E402
-
-CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
-LIMIT_S = 30
 TEXT = "Grüße ☃ " * 100
 DATA = TEXT.encode()
 
@@ -87,101 +76,20 @@ function inSandbox (script) {
 </script>
 <body></body>
 """
-
-
-class PageHandler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200 if self.path == "/" else 404)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(PAGE)))
-        self.end_headers()
-        self.wfile.write(PAGE)
-
-    def log_message(self, *args):
-        pass
-
-
-class PageServer:
-    """Serves the page on a port of its own, which makes it an origin of its own."""
-
-    def __init__(self):
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), PageHandler)
-        self.port = self.server.server_address[1]
-        self.origin = f"http://127.0.0.1:{self.port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
+PAGES = {"/": (PAGE, "text/html; charset=utf-8")}
 
 
 @pytest.fixture(scope="module")
 def page_server():
-    server = PageServer()
-    yield server
-    server.close()
+    with PageServer(PAGES) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def stranger():
     """A page on an origin that is not allowed."""
-    server = PageServer()
-    yield server
-    server.close()
-
-
-def chromium(folder):
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-                     "--no-first-run", "--disable-background-networking", "--disable-sync",
-                     "--disable-component-update", "--no-proxy-server",
-                     f"--user-data-dir={folder}/profile"):
-        options.add_argument(argument)
-    driver = webdriver.Chrome(service=Driver(DRIVER, env=os.environ | {"HOME": str(folder)}),
-                              options=options)
-    driver.set_script_timeout(LIMIT_S)
-    driver.set_page_load_timeout(LIMIT_S)
-    return driver
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if not Path(CHROMIUM).exists() or not Path(DRIVER).exists():
-        pytest.skip("chromium or chromium-driver is not installed")
-    folder = tempfile.mkdtemp(prefix="presignd-chromium-")
-    driver = chromium(folder)
-    yield driver
-    driver.quit()
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-# Ceph 16 (Debian 12) wants a preflight for a presigned URL to be signed like the request itself,
-# with its signed headers, which no browser can do (ceph pull request 55458). Without the query it
-# looks at the bucket's CORS rules alone, as AWS does.
-STORE_FRONT = """
-    server {{
-        listen 127.0.0.1:{port} reuseport;
-        location / {{
-            if ($request_method = OPTIONS) {{ set $args ""; }}
-            proxy_pass {endpoint};
-            proxy_set_header Host $http_host;
-        }}
-    }}
-"""
-
-
-@pytest.fixture(scope="module")
-def store_url(rgw):
-    """The store, as browsers see it."""
-    if not nginx.PROGRAM:
-        pytest.skip("nginx is not installed")
-    ports = nginx.Ports(1)
-    port = ports.numbers[0]
-    front = nginx.Nginx(port, STORE_FRONT.format(port=port, endpoint=rgw.endpoint))
-    yield f"http://127.0.0.1:{port}"
-    front.stop()
-    ports.close()
+    with PageServer(PAGES) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -200,18 +108,6 @@ def api(rgw, store_url, page_server):
 def page(browser, page_server):
     """run(script, ...) on the allowed page: what the async function of this body returns."""
     return open_page(browser, page_server.origin)
-
-
-def open_page(browser, origin):
-    browser.get(origin + "/")
-
-    def run(script, *args):
-        answer = browser.execute_async_script(
-            "const args = [...arguments]; const done = args.pop();"
-            f"(async (...args) => {{ {script} }})(...args).then("
-            "value => done({ value }), error => done({ error: error.name }))", *args)
-        return answer["value"] if "error" not in answer else answer["error"]
-    return run
 
 
 IMAGE = {"content_type": "image/png", "content_length": 1}

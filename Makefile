@@ -297,6 +297,7 @@ bench: deps-build deps-bench
 # fuzzing belong to the plain variant: a fuzz target has ASan and UBSan of its own.
 CHECK_FUZZ_SECONDS ?= 3
 check: deps-build deps-test
+	$(Q)tests/web-tools axe-core || echo 'check: what needs axe-core is skipped' >&2
 	$(SUBMAKE) check-programs
 	+$(Q)$(if $(VARIANT),,if command -v clang >/dev/null; then \
 	    $(MAKE) --no-print-directory NODEPS=1 fuzz-programs; fi)

@@ -10,7 +10,7 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
-sys.path.insert(0, str(HERE.parent / "fakes"))
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "fakes")]
 
 import browser as browsers  # noqa: E402
 from service import BIN, CREDENTIALS, TOP, Service, base_config  # noqa: E402

@@ -1,10 +1,15 @@
 #!/usr/bin/python3
-"""prepare.py ENDPOINT BUCKET ORIGINS - makes the bucket, its CORS rule, and the right to ask STS."""
+"""prepare.py ENDPOINT BUCKET ORIGINS - makes the bucket, the README's CORS rule, and the right to ask STS."""
 import json
 import sys
+from pathlib import Path
 
 import boto3
 from botocore.config import Config
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import readme  # noqa: E402  (in the folder above)
 
 endpoint, bucket, origins = sys.argv[1:]
 patient = dict(connect_timeout=5, read_timeout=20, retries={"max_attempts": 3})
@@ -19,6 +24,4 @@ iam.put_user_policy(UserName="demo", PolicyName="sts",
 s3 = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1",
                   config=Config(signature_version="s3v4", s3={"addressing_style": "path"}, **patient))
 s3.create_bucket(Bucket=bucket)
-s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [{
-    "AllowedOrigins": json.loads(origins), "AllowedMethods": ["POST", "PUT", "GET", "HEAD"],
-    "AllowedHeaders": ["*"], "ExposeHeaders": ["ETag", "Location"], "MaxAgeSeconds": 60}]})
+s3.put_bucket_cors(Bucket=bucket, CORSConfiguration=readme.bucket_cors(json.loads(origins)))

@@ -53,20 +53,27 @@ SRCS := \
     src/api/worker.c src/api/ledger_call.c src/api/limit_json.c src/api/ratelimit.c \
     src/api/grant.c src/api/idempotency.c src/api/authenticate.c src/api/packet_json.c \
     src/api/uploads.c src/api/upload_view.c src/api/quota.c src/api/presign.c src/api/probes.c \
-    src/api/ledger_admin.c src/api/routes.c \
+    src/api/ledger_admin.c src/api/web.c src/api/routes.c \
     \
     src/config.c src/config_plans.c src/config_tables.c src/config_shape.c src/config_env.c \
     src/config_document.c src/config_threads.c \
     \
     src/cmd/common.c src/cmd/check.c src/cmd/token.c src/cmd/ledger.c src/cmd/health.c \
-    src/cmd/version.c src/cmd/dev.c src/cmd/reload.c src/cmd/lanes.c src/cmd/ledgers.c \
-    src/cmd/serve.c \
+    src/cmd/version.c src/cmd/dev.c src/cmd/web_files.c src/cmd/reload.c src/cmd/lanes.c \
+    src/cmd/ledgers.c src/cmd/serve.c \
     \
     src/main.c
 
 # Texts that the program carries: src/ledger/base.lua is `const struct str data_ledger_base_lua`.
 DATA := $(addprefix src/ledger/,base.lua reserve.lua handed.lua release.lua upload.lua due.lua \
     tallies.lua probe.lua)
+
+# The upload page and the client module; src/cmd/web_files.c says which path each is served at.
+WEB := $(addprefix src/web/,index.html page.css page.js words.js favicon.svg presignd.js \
+    presignd.d.ts)
+DATA += $(WEB)
+CLIENT := src/web/presignd.js
+CLIENT_BYTES_MAX := 6144
 
 FLOORS := base crypto sign net creds auth rules ledger http api app
 LIBS := libmicrohttpd jansson libjwt uuid libcurl openssl libutf8proc sqlite3 hiredis
@@ -123,8 +130,8 @@ $(B)/src/cmd/version.o: CPPFLAGS += -DPRESIGND_VERSION='"$(VERSION)"' \
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all run demo check check-programs bench fuzz fuzz-programs lint format install deps clean \
-    help FORCE
+.PHONY: all run demo check check-programs bench fuzz fuzz-programs lint format format-web \
+    install deps clean help FORCE
 Q := $(if $(V),,@)
 
 all: $(BIN)
@@ -185,10 +192,21 @@ $(B)/lib/$1.a: $(patsubst %.c,$(B)/%.o,$(call floor_srcs,$1)) \
 endef
 $(foreach f,$(FLOORS),$(eval $(call floor_rule,$f)))
 
+# What a browser has to load, as it is and as a compressing server in front sends it.
+thousands = sed ':next; s/\B[0-9]\{3\}\>/,&/; t next'
+define web_sizes
+@raw=0; packed=0; for f in $(filter-out %.d.ts,$(WEB)); do \
+    r=$$(wc -c <$$f); p=$$(gzip -9n <$$f | wc -c); raw=$$((raw + r)); packed=$$((packed + p)); \
+    test $$f != $(CLIENT) || { client=$$p; \
+        echo "WEB $$f $$r bytes, $$p gzipped (at most $(CLIENT_BYTES_MAX))" | $(thousands); }; \
+done; echo "WEB the page $$raw bytes, $$packed gzipped" | $(thousands); \
+test $$client -le $(CLIENT_BYTES_MAX) || { echo "$(CLIENT) is too large" >&2; exit 1; }
+endef
+
 $(BIN): $(B)/src/main.o $(call upto,app)
 	@echo "LD $@"
+	$(web_sizes)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PC_LIBS)
-
 
 # ---- test programs -------------------------------------------------------------------------------
 
@@ -313,12 +331,14 @@ install: all
 	install -D -m 0644 config/presignd.schema.json \
 	    $(DESTDIR)$(PREFIX)/share/presignd/presignd.schema.json
 	install -D -m 0644 config/presignd.json $(DESTDIR)$(PREFIX)/share/presignd/presignd.json
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/presignd/web $(CLIENT) $(CLIENT:.js=.d.ts)
 	test -e $(DESTDIR)$(SYSCONFDIR)/presignd/presignd.json || \
 	    install -D -m 0644 config/presignd.json $(DESTDIR)$(SYSCONFDIR)/presignd/presignd.json
 
 # ---- lint ----------------------------------------------------------------------------------------
 
-LINTS := lint-format lint-text lint-headers lint-gcc lint-clang lint-tidy lint-cppcheck lint-shell
+LINTS := lint-format lint-text lint-headers lint-gcc lint-clang lint-tidy lint-cppcheck lint-shell \
+    lint-web
 .PHONY: $(LINTS)
 HDRS := $(wildcard include/presignd/*.h)
 OUR_C := $(SRCS) $(HDRS) $(wildcard $(addprefix tests/,unit/*.[ch] oom/*.[ch] fuzz/*.[ch] \
@@ -330,6 +350,9 @@ lint: deps-build deps-test deps-lint
 
 format:
 	$(Q)clang-format -i $(if $(FILES),$(FILES),$(OUR_C))
+
+format-web:
+	$(Q)tests/check-web --write
 
 # One version decides how code is laid out; others differ in small ways.
 lint-format:
@@ -374,6 +397,10 @@ SHELL_SCRIPTS := $(shell grep -lsE -m1 '^\#! */.*[/ ](ba)?sh( |$$)' .ci/* tests/
 lint-shell:
 	$(Q)shellcheck -x -S warning $(SHELL_SCRIPTS)
 
+# prettier and TypeScript, as npm has them; without them this fails, for it has checked nothing.
+lint-web:
+	$(Q)tests/check-web
+
 # ---- the rest ------------------------------------------------------------------------------------
 
 compile_commands.json: FORCE | deps-build
@@ -393,6 +420,7 @@ help:
 	@echo 'make check           all tests (SAN=1, TSAN=1: with sanitizers)'
 	@echo 'make test-NAME       one unit test (tests/unit/test_NAME.c)'
 	@echo 'make format          lay the code out (FILES="...": only these)'
+	@echo 'make format-web      the same for what browsers get'
 	@echo 'make lint            format, floors, sizes, both compilers, analysers'
 	@echo 'make fuzz            each fuzz target for FUZZ_SECONDS=600 (FUZZ=NAME: one)'
 	@echo 'make bench           figures against nginx and Node'

@@ -106,8 +106,6 @@ static void take_listeners(struct making *m)
         check_address(m, c->admin_listen, "admin_listen");
     if (str_equal(c->listen, c->admin_listen) && !str_ends(c->listen, STR(":0")))
         COMPLAIN(m, "admin_listen", STR(""), "", "must differ from listen");
-    if (m->raw.ui)
-        COMPLAIN(m, "ui", STR(""), "", "the upload page is not part of this version");
 }
 
 /* One word of printable ASCII, without blanks and without any of these. */

@@ -181,9 +181,19 @@ static struct str region_of(const struct config_ask *ask)
     return other.len || !ask->dev ? other : STR("us-east-1");
 }
 
+/* --dev has the page, whatever is said; what is no answer at all stays, to be complained of. */
+static int fill_page(json_t *doc, const struct config_ask *ask)
+{
+    const json_t *said = json_object_get(doc, "ui");
+    if (!ask->dev || (said && !json_is_boolean(said)))
+        return 0;
+    return json_object_set_new(doc, "ui", json_true());
+}
+
 static enum status complete(json_t *doc, const struct config_ask *ask)
 {
-    const bool ok = fill_text(doc, raw_defaults) == 0 && fill_issuers(doc, ask) == 0 &&
+    const bool ok = fill_page(doc, ask) == 0 && fill_text(doc, raw_defaults) == 0 &&
+                    fill_issuers(doc, ask) == 0 &&
                     fill_each(json_object_get(doc, "buckets"), raw_bucket_defaults) == 0 &&
                     fill_each(json_object_get(doc, "profiles"), raw_profile_defaults) == 0 &&
                     fill_each(json_object_get(doc, "plans"), raw_plan_defaults) == 0 &&

@@ -6,8 +6,9 @@
 
 #include "presignd/worker.h"
 
+/* Those of the page stand last: with it there are api_routes_all_n, without it api_routes_n. */
 extern const struct route api_routes[];
-extern const size_t api_routes_n;
+extern const size_t api_routes_n, api_routes_all_n;
 
 /* Steps of the route families; each array lives in its family's file. */
 extern step_fn *const uploads_steps[];         /* POST /v1/uploads */
@@ -21,5 +22,6 @@ extern step_fn *const livez_steps[];
 extern step_fn *const readyz_steps[];
 extern step_fn *const metrics_steps[];
 extern step_fn *const ledger_adjust_steps[]; /* POST /ledger/adjust */
+extern step_fn *const web_steps[];           /* GET / and the files of the page */
 
 #endif

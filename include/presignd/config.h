@@ -25,6 +25,8 @@ struct ledger_config {
     struct str password_file; /* "" = none */
 };
 
+struct web;
+
 struct config {
     atomic_int refs;
     struct arena arena;              /* holds every text below */
@@ -40,7 +42,8 @@ struct config {
     struct ledger_config ledger;
     int64_t drain_delay_ms, drain_timeout_ms;
     enum log_level log_level;
-    bool ui;
+    bool ui;               /* always with dev */
+    const struct web *web; /* NULL: off; made by whoever serves (reload.c) */
     bool dev;
     struct str warnings; /* one a line; may be empty */
     json_t *effective;   /* with defaults and environment applied; what `check` prints */

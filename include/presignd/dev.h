@@ -19,7 +19,8 @@ MUST_CHECK enum status dev_folder_make(struct dev_folder *d, struct buf *why);
 /* Removes the folder and every file in it; fine when nothing was made. */
 void dev_folder_remove(struct dev_folder *d);
 
-/* Appends what is printed on stdout once the server accepts: a token and a curl line that work. */
+/* Appends what is printed on stdout once the server accepts: a token, the address of the
+ * upload page with it, and a curl line that work. */
 MUST_CHECK enum status dev_hints(struct buf *out, const struct config *c, uint16_t port,
                                  int64_t now_s);
 

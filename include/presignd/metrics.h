@@ -12,7 +12,7 @@
 
 typedef atomic_uint_least64_t metric_cell;
 
-enum { METRIC_ROUTES = 16, METRIC_BUCKETS = 14, METRIC_NAMES = 32, METRIC_NAME_MAX = 64 };
+enum { METRIC_ROUTES = 32, METRIC_BUCKETS = 14, METRIC_NAMES = 32, METRIC_NAME_MAX = 64 };
 
 struct metric_histogram {
     metric_cell bucket[METRIC_BUCKETS + 1]; /* each its own share, not a running sum; last: +Inf */

@@ -19,7 +19,8 @@
 
 struct server;
 
-enum { REQUEST_HEADERS_OUT = 8 };
+/* A header's value that is as long as the second, or longer, is left out of the answer. */
+enum { REQUEST_HEADERS_OUT = 8, REQUEST_HEADER_MAX = 2048 };
 
 struct header_out {
     const char *name;
@@ -41,10 +42,12 @@ struct request {
     struct str correlation; /* a caller's X-Request-Id, "" none */
     int64_t began_us;       /* monotonic */
     int64_t wall_us;
-    int64_t now_s;        /* the one reading of the clock, whole seconds */
-    struct fault fault;   /* filled by whoever refuses */
-    struct buf out;       /* the answer's body */
-    const char *out_type; /* "application/json" by default */
+    int64_t now_s;         /* the one reading of the clock, whole seconds */
+    struct fault fault;    /* filled by whoever refuses */
+    struct buf out;        /* the answer's body */
+    struct str out_static; /* the body instead: bytes that live as long as the program */
+    const char *out_type;  /* "application/json" by default; a literal, as the next */
+    const char *out_cache; /* Cache-Control, "no-store" by default */
     struct header_out headers_out[REQUEST_HEADERS_OUT];
     size_t n_headers_out;
     bool timed_out; /* the deadline of the last request_wait passed */
@@ -60,7 +63,7 @@ step_fn request_read_body;
 /* Checks that Content-Type is application/json with charset absent or utf-8: else 415. */
 step_fn request_wants_json;
 
-/* Answers with r->out. `http` 200, 201, 204, ... */
+/* Answers with r->out, or r->out_static. `http` 200, 201, 204, ... */
 enum step request_answer(struct request *r, int http);
 
 /* Answers with a problem made of r->fault (its detail and members), or of `st` alone when the fault

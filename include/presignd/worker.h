@@ -19,12 +19,15 @@
 #include "presignd/sweeper.h"
 #include "presignd/token_cache.h"
 
+struct web;
+
 /* What the configuration says to this floor; the texts live in `owner`. */
 struct api_settings {
     const struct rules *rules;
     int64_t creds_min_ttl_s;
     struct str cookie; /* "" = none */
     const struct server_config *server;
+    const struct web *web; /* NULL: no page is served (web.h) */
     void *owner;
     void (*owner_ref)(void *owner);
     void (*owner_unref)(void *owner);

@@ -212,7 +212,7 @@ static enum step answer_metrics(struct request *r)
     const struct exposition e = { .loops = all,
                                   .n_loops = f->n_workers,
                                   .routes = api_routes,
-                                  .n_routes = api_routes_n,
+                                  .n_routes = api_routes_all_n,
                                   .sweeps = f->sweeps,
                                   .gauges = gauges,
                                   .n_gauges = n };

@@ -14,6 +14,19 @@
 #define PLAIN  sizeof(struct request)
 
 /* clang-format off */
+/* The page's, and what composes it: see src/cmd/web_files.c. */
+#define PAGE(each) \
+    each("/") \
+    each("/presignd.js") \
+    each("/presignd.d.ts") \
+    each("/page.js") \
+    each("/words.js") \
+    each("/page.css") \
+    each("/favicon.svg")
+
+#define PAGE_ROUTE(path) { HTTP_GET, STR_INIT(path), web_steps, PLAIN, 0, "web", NULL, NULL },
+#define ONE_MORE(path)   + 1
+
 const struct route api_routes[] = {
     { HTTP_POST,   STR_INIT("/v1/uploads"),               uploads_steps,         GRANT,  0,             "uploads",         grant_end,        grant_log },
     { HTTP_GET,    STR_INIT("/v1/uploads/{id}"),          upload_view_steps,     VIEW,   0,             "upload_view",     upload_view_end,  upload_view_log },
@@ -27,7 +40,14 @@ const struct route api_routes[] = {
     { HTTP_GET,    STR_INIT("/healthz"),                  readyz_steps,          PLAIN,  ROUTE_PROBE,   "healthz",         NULL,             NULL },
     { HTTP_GET,    STR_INIT("/metrics"),                  metrics_steps,         PLAIN,  ROUTE_ADMIN,   "metrics",         NULL,             NULL },
     { HTTP_POST,   STR_INIT("/ledger/adjust"),            ledger_adjust_steps,   ADJUST, ROUTE_ADMIN,   "ledger_adjust",   ledger_admin_end, ledger_admin_log },
+    PAGE(PAGE_ROUTE)
 };
+
+enum { PAGE_N = 0 PAGE(ONE_MORE) };
 /* clang-format on */
 
-const size_t api_routes_n = ARRAY_LEN(api_routes);
+const size_t api_routes_n = ARRAY_LEN(api_routes) - PAGE_N;
+const size_t api_routes_all_n = ARRAY_LEN(api_routes);
+
+static_assert(ARRAY_LEN(api_routes) < METRIC_ROUTES,
+              "each has its counters, and no route the last");

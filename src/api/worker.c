@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 
+#include "presignd/api.h"
 #include "presignd/log.h"
 #include "presignd/url_packet.h"
 
@@ -114,6 +115,7 @@ void worker_use_settings(struct worker *w, const struct api_settings *s)
     become(w, next);
     post_kept_free(w->kept);
     w->kept = post_kept_new(s->rules->n_profiles); /* NULL: packets are made without */
+    w->server.n_routes = s->web ? api_routes_all_n : api_routes_n;
     if (w->server.daemon)
         server_use(&w->server, s->server);
     if (w->admin.daemon)

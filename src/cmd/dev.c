@@ -131,10 +131,25 @@ static const struct issuer_config *own_issuer(const struct config *c)
     return NULL;
 }
 
+static void put_address(struct buf *out, uint16_t port)
+{
+    buf_lit(out, "http://127.0.0.1:");
+    buf_int(out, port);
+}
+
+/* What follows a "#" stays in the browser: no log and no Referer has the token. */
+static void put_page(struct buf *out, uint16_t port, struct str token)
+{
+    buf_lit(out, "\n\nThe upload page:\n\n");
+    put_address(out, port);
+    buf_lit(out, "/#token=");
+    buf_str(out, token);
+}
+
 enum status dev_hints(struct buf *out, const struct config *c, uint16_t port, int64_t now_s)
 {
-    buf_lit(out, "presignd (development mode) answers on http://127.0.0.1:");
-    buf_int(out, port);
+    buf_lit(out, "presignd (development mode) answers on ");
+    put_address(out, port);
     buf_lit(out, "\n");
     if (c->provider == CRED_STATIC)
         buf_lit(out, "It signs with dummy credentials: packets look right, no store takes them.\n"
@@ -146,8 +161,9 @@ enum status dev_hints(struct buf *out, const struct config *c, uint16_t port, in
     TRY(mint(&token, ic, now_s));
     buf_lit(out, "\nA token for the user \"dev\":\n\n");
     buf_str(out, buf_view(&token));
-    buf_lit(out, "\n\nAsk for a packet:\n\ncurl -sS http://127.0.0.1:");
-    buf_int(out, port);
+    put_page(out, port, buf_view(&token));
+    buf_lit(out, "\n\nAsk for a packet:\n\ncurl -sS ");
+    put_address(out, port);
     buf_lit(out, "/v1/uploads -H 'Content-Type: application/json' -H 'Authorization: Bearer ");
     buf_str(out, buf_view(&token));
     buf_lit(out, "' -d '{\"content_type\":\"text/plain\",\"content_length\":5,"

@@ -6,6 +6,8 @@
 
 #include <pthread.h>
 
+#include "presignd/web_files.h"
+
 static void *config_owner(struct config *c)
 {
     return config_ref(c);
@@ -16,9 +18,18 @@ static void config_disown(void *owner)
     config_unref(owner);
 }
 
+/* Nobody else has the configuration yet. */
+static enum status make_page(struct config *c)
+{
+    if (!c->ui)
+        return ST_OK;
+    return web_make(&c->arena, web_files, web_files_n, &c->rules, &c->web);
+}
+
 static enum status load(struct reload *r)
 {
     TRY(config_load(&r->ask, &r->config, &r->why));
+    TRY(make_page(r->config));
     r->keyring = key_source_load(r->config->issuers, r->config->n_issuers, config_owner(r->config),
                                  config_disown, &r->why);
     if (r->why.len)

@@ -58,6 +58,7 @@ static struct api_settings settings_of(struct config *c)
         .creds_min_ttl_s = c->creds_min_ttl_s,
         .cookie = c->server.cookie_auth ? c->server.cookie_name : STR(""),
         .server = &c->server,
+        .web = c->web,
         .owner = c,
         .owner_ref = settings_ref,
         .owner_unref = settings_unref,
@@ -383,7 +384,8 @@ static const char usage[] =
     "usage: presignd serve [--config FILE] [--dev]\n"
     "  --config FILE  the configuration (else $PRESIGND_CONFIG, else\n"
     "                 /etc/presignd/presignd.json)\n"
-    "  --dev          loopback only, a throw-away secret, no configuration\n";
+    "  --dev          loopback only, a throw-away secret, no configuration; with the\n"
+    "                 upload page\n";
 
 static enum status load_first(struct service *s, struct reload *r)
 {

@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-enum { VALUE_MAX = 1024, FILL_TO = 128 };
+enum { FILL_TO = 128 };
 
 static bool add(struct MHD_Response *resp, const char *name, const char *value)
 {
@@ -22,7 +22,7 @@ static bool add(struct MHD_Response *resp, const char *name, const char *value)
 /* Values are copied for the NUL that the library wants; one that is too long is left out. */
 static bool add_str(struct MHD_Response *resp, const char *name, struct str value)
 {
-    char text[VALUE_MAX];
+    char text[REQUEST_HEADER_MAX];
     if (value.len == 0 || value.len >= sizeof(text))
         return true;
     memcpy(text, value.ptr, value.len);
@@ -37,7 +37,7 @@ static struct answer_shape shape_of(const struct exchange *x)
     const struct request *r = x->r;
     const struct cors_config *c = &r->server->config->cors;
     struct answer_shape shape = {
-        .bytes = r->out.ptr, .len = r->out.len, .type = r->out_type, .cors = x->cors
+        .body = answer_body_of(r), .type = r->out_type, .cache = r->out_cache, .cors = x->cors
     };
     const struct str origin = r->headers.values[HEADER_ORIGIN];
     if (x->cors && cors_allows(c, origin)) {
@@ -50,9 +50,9 @@ static struct answer_shape shape_of(const struct exchange *x)
 
 static bool shapes_equal(const struct answer_shape *a, const struct answer_shape *b)
 {
-    return a->bytes == b->bytes && a->len == b->len && a->type == b->type && a->cors == b->cors &&
-           a->credentials == b->credentials && a->expose == b->expose &&
-           str_equal(a->origin, b->origin);
+    return a->body.ptr == b->body.ptr && a->body.len == b->body.len && a->type == b->type &&
+           a->cache == b->cache && a->cors == b->cors && a->credentials == b->credentials &&
+           a->expose == b->expose && str_equal(a->origin, b->origin);
 }
 
 static bool add_cors(struct MHD_Response *resp, const struct answer_shape *s)
@@ -70,16 +70,17 @@ static bool add_cors(struct MHD_Response *resp, const struct answer_shape *s)
 
 static bool add_shared(struct MHD_Response *resp, const struct answer_shape *s)
 {
-    return (s->len == 0 || add(resp, "Content-Type", s->type)) &&
-           add(resp, "Cache-Control", "no-store") &&
-           add(resp, "X-Content-Type-Options", "nosniff") && (!s->cors || add_cors(resp, s));
+    return (s->body.len == 0 || add(resp, "Content-Type", s->type)) &&
+           add(resp, "Cache-Control", s->cache) && add(resp, "X-Content-Type-Options", "nosniff") &&
+           (!s->cors || add_cors(resp, s));
 }
 
 static struct MHD_Response *response_new(const struct answer_shape *s)
 {
-    /* "persistent": not copied; the bytes are changed only when no answer is under way */
-    struct MHD_Response *resp =
-        MHD_create_response_from_buffer(s->len, s->bytes, MHD_RESPMEM_PERSISTENT);
+    /* "persistent": not copied, and not written to by the library; what is ours to change is changed
+       only when no answer is under way */
+    struct MHD_Response *resp = MHD_create_response_from_buffer(
+        s->body.len, (void *)(uintptr_t)s->body.ptr, MHD_RESPMEM_PERSISTENT);
     if (resp && !add_shared(resp, s)) {
         MHD_destroy_response(resp);
         return NULL;

@@ -43,9 +43,8 @@ enum { ANSWER_HEADERS = REQUEST_HEADERS_OUT + 2 };
 
 /* What the library's response object was made of: an answer made of the same may have it again. */
 struct answer_shape {
-    char *bytes;
-    size_t len;
-    const char *type;
+    struct str body;
+    const char *type, *cache;
     bool cors, credentials, expose;
     struct str origin; /* of Access-Control-Allow-Origin; empty: none */
 };
@@ -101,6 +100,12 @@ enum MHD_Result exchange_handle(struct exchange *x, const struct request_line *l
 void exchange_end(struct exchange *x, bool answer_was_sent);
 
 void exchange_free(struct exchange *x);
+
+/* What the settled answer's body is. */
+static inline struct str answer_body_of(const struct request *r)
+{
+    return r->out_static.ptr ? r->out_static : (struct str){ r->out.ptr, r->out.len };
+}
 
 /* Hands the settled answer to the library; MHD_NO when that failed and the connection must end. */
 enum MHD_Result answer_queue(struct exchange *x);

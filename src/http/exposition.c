@@ -133,9 +133,11 @@ static bool first_of_label(const struct writer *w, size_t route)
 static uint64_t requests_of_label(const struct writer *w, size_t route, size_t http)
 {
     uint64_t total = 0;
-    for (size_t i = route; i < METRIC_ROUTES; i++)
-        if (i == route || str_equal(label_of(w, i), label_of(w, route)))
-            total += SUM_AT(w, requests, i * HTTP_CODES + http);
+    for (size_t i = route; i < METRIC_ROUTES; i++) {
+        const uint64_t n = SUM_AT(w, requests, i * HTTP_CODES + http);
+        if (n > 0 && (i == route || str_equal(label_of(w, i), label_of(w, route))))
+            total += n;
+    }
     return total;
 }
 

@@ -207,7 +207,9 @@ enum step request_refuse(struct request *r, enum status st)
         x->close = true;
     buf_reset(&r->out);
     problem_write(&r->out, &r->fault, str_from(r->id));
+    r->out_static = STR_NONE;
     r->out_type = "application/problem+json";
+    r->out_cache = "no-store";
     challenge(r, st);
     metric_add(&r->server->metrics->refusals[st], 1);
     x->http = status_http(st);
@@ -329,6 +331,7 @@ static struct request *request_new(struct exchange *x, const struct route_match 
     r->wall_us = loop_wall_us(s->loop);
     r->now_s = r->wall_us / MICROS_PER_S;
     r->out_type = "application/json";
+    r->out_cache = "no-store";
     if (random_uuid7(s->random, r->wall_us / MICROS_PER_MS, r->id) != ST_OK)
         return NULL;
     r->arena = x->arena;
@@ -511,7 +514,8 @@ static void count_and_log(const struct exchange *x)
         MHD_get_connection_info(r->conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     access_client(&client, info ? info->client_addr : NULL, s->config->trusted,
                   s->config->n_trusted, r->headers.values[HEADER_X_FORWARDED_FOR]);
-    const size_t sent = r->method == HTTP_HEAD || !x->queued ? 0 : r->out.len;
+    const bool bare = r->method == HTTP_HEAD || http == 304 || !x->queued;
+    const size_t sent = bare ? 0 : answer_body_of(r).len;
     access_log_write(r, buf_view(&client), http, took_us, sent);
 }
 

@@ -391,6 +391,7 @@ GOOD = {
     "release": limits(unsettled="release"),
     "proxies": {"trusted_proxies": ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]},
     "providers": {"credentials": {"provider": "imds", "assume_role": None}},
+    "the page": {"ui": True},
 }
 
 # What must stand in a fault beside it.
@@ -554,7 +555,7 @@ BAD = {
     "ledger": ({"ledger": {"backend": "file"}}, "ledger.backend"),
     "proxy": ({"trusted_proxies": ["proxy.test"]}, "trusted_proxies"),
     "log": ({"log": {"level": "trace"}}, "log.level"),
-    "ui": ({"ui": True}, "ui"),
+    "ui": ({"ui": "yes"}, "ui"),
     "a section that is a list": ({"drain": []}, "drain"),
     "a map that is a list": ({"profiles": []}, "profiles"),
     "no profiles": ({"profiles": {"default": 7}}, "profiles.default"),

@@ -98,12 +98,12 @@ static const struct {
       "{'listen': null, 'limits': null, 'log': {'level': null}}",
       { "listen: must not be null", "limits: must not be null", "log.level: must not be null" } },
     { "all meanings at once",
-      "{'listen': 'x', 'ui': true, 'auth': {'issuers': [{'issuer': 'i', 'audience': ['a'],"
+      "{'listen': 'x', 'auth': {'issuers': [{'issuer': 'i', 'audience': ['a'],"
       " 'algorithms': ['RS256']}]}, 'buckets': {'main': {'bucket': 'b'}},"
       " 'profiles': {'q': {'bucket': 'main', 'key': 'x', 'max_bytes': 9, 'content_types': "
       "['a/b']}}}",
-      { "listen: must be", "ui: the upload page", "auth.issuers.i: needs exactly one",
-        "buckets.main.region: is missing", "profiles.q.key: ", "default_profile: must name" } },
+      { "listen: must be", "auth.issuers.i: needs exactly one", "buckets.main.region: is missing",
+        "profiles.q.key: ", "default_profile: must name" } },
     { "limits, all at once",
       "{'auth': {'issuers': [{'issuer': 'i', 'audience': ['a'], 'algorithms': ['HS256'],"
       " 'secret_file': '/s'}]}, 'buckets': {'main': {'bucket': 'bbb', 'region': 'r'}},"

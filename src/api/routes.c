@@ -14,13 +14,18 @@
 #define PLAIN  sizeof(struct request)
 
 /* clang-format off */
-/* The page's, and what composes it: see src/cmd/web_files.c. */
+/* The page and what it is made of: src/cmd/web_files.c has a file for each. */
 #define PAGE(each) \
     each("/") \
     each("/presignd.js") \
     each("/presignd.d.ts") \
     each("/page.js") \
     each("/words.js") \
+    each("/session.js") \
+    each("/row.js") \
+    each("/files.js") \
+    each("/thumbnail.js") \
+    each("/quota.js") \
     each("/page.css") \
     each("/favicon.svg")
 

@@ -1,0 +1,529 @@
+/*
+ * page.js - the upload page: what there is (`state`), what happens to it, and when.
+ *
+ * presignd.js moves the bytes and words.js finds the words; this file keeps the queue. A file is
+ *
+ *   queued -> working -> done | failed | cancelled;  working -> held -> queued when asked to slow down
+ *
+ * Nothing from outside (names, problems, answers of the store) enters the page but as text.
+ */
+import { upload } from "./presignd.js";
+import { filesOf, holdsFiles } from "./files.js";
+import { showLimits } from "./quota.js";
+import { createView, fillPacket, isOver, showRow } from "./row.js";
+import { askWho, cleanToken, findToken, forgetToken, keepToken } from "./session.js";
+import {
+  durationText,
+  filesText,
+  part,
+  percentText,
+  rateText,
+  refusalWords,
+  sizeText,
+} from "./words.js";
+
+const BASE = new URL(".", import.meta.url);
+const AT_ONCE = 4;
+const PATIENCE_S = 120; // a longer wait is the person's to decide on
+const TITLE = document.title;
+const NO_PROGRESS = { state: "asking", loaded: 0, total: 0, rate: 0, remaining: null, attempt: 1 };
+
+const $ = (id) => document.getElementById(id);
+
+const state = {
+  rows: [],
+  token: "", // "" when signed in by cookie
+  signIn: null, // { reason, promise, resolve } while somebody must sign in
+  user: "",
+  profile: new URLSearchParams(location.search).get("profile") ?? "",
+  verify: false,
+  limits: [],
+  heldUntil: 0, // presignd asked us to wait
+  slow: false, // and since then packets are asked for one after the other
+};
+
+// ---- the queue ----------------------------------------------------------------------------------
+
+function addFiles(files) {
+  showNotice("");
+  const list = Array.from(files);
+  if (list.length === 0) return;
+  const rows = list.map((file) => {
+    const row = { file, state: "queued", progress: NO_PROGRESS, profile: "" };
+    row.view = createView(row, { stop: stopOrRemove, again: retry });
+    return row;
+  });
+  state.rows.push(...rows);
+  $("rows").append(...rows.map((row) => row.view.element));
+  say(`${filesText(list.length)} added.`);
+  rows.forEach(show);
+  pump();
+}
+
+function pump() {
+  showTotal();
+  if (state.signIn || Date.now() < state.heldUntil) return;
+  for (const row of state.rows) {
+    const working = state.rows.filter((one) => one.state === "working");
+    if (working.length >= AT_ONCE) return;
+    if (state.slow && working.some((one) => !one.packet)) return;
+    if (row.state === "queued") start(row);
+  }
+  if (!state.rows.some((row) => row.state === "working")) state.slow = false;
+}
+
+async function start(row) {
+  const controller = new AbortController();
+  const isMine = () => row.controller === controller; // no longer once cancelled or begun anew
+  Object.assign(row, { state: "working", controller, packet: null, progress: NO_PROGRESS });
+  Object.assign(row, { profile: state.profile, verified: state.verify, began: performance.now() });
+  show(row);
+  try {
+    await upload(row.file, {
+      endpoint: BASE,
+      signal: controller.signal,
+      checksum: state.verify ? "sha256" : "auto",
+      ...(state.profile && { profile: state.profile }),
+      ...(state.token && { getToken: tokenFor(row) }),
+      onProgress: (progress) => isMine() && move(row, progress),
+      onPacket: (packet) => isMine() && hold(row, packet),
+    });
+    if (isMine()) finish(row);
+  } catch (error) {
+    if (isMine()) fail(row, error);
+  }
+  refreshLimits();
+  pump();
+}
+
+function move(row, progress) {
+  row.progress = progress;
+  show(row);
+  showTotal();
+}
+
+function hold(row, packet) {
+  row.packet = packet;
+  fillPacket(row);
+  pump();
+}
+
+function finish(row) {
+  row.took = (performance.now() - row.began) / 1000;
+  row.progress = { ...row.progress, loaded: row.file.size, total: row.file.size, rate: 0 };
+  settle(row, "done");
+  sayEnd(`${row.view.name} uploaded.`);
+}
+
+function fail(row, error) {
+  if (error?.code === "missing_token" || error?.code === "invalid_token") {
+    settle(row, "queued");
+    askToSignIn("ended");
+    return;
+  }
+  row.error = error;
+  if (error?.code === "rate_limited") {
+    const wait_s = error.retryAfter ?? 5;
+    row.retryAt = Date.now() + wait_s * 1000;
+    state.slow = true;
+    if (wait_s <= PATIENCE_S) {
+      state.heldUntil = Math.max(state.heldUntil, row.retryAt);
+      settle(row, "held");
+      tick();
+      return;
+    }
+  }
+  settle(row, "failed");
+  tick();
+  sayEnd(`${row.view.name} was not uploaded. ${row.refusal.title}. ${row.refusal.text}`);
+}
+
+function settle(row, next) {
+  row.controller = null;
+  row.state = next;
+  show(row);
+}
+
+function cancel(row) {
+  const { controller } = row;
+  clearRefusal(row);
+  settle(row, "cancelled");
+  controller?.abort();
+}
+
+function retry(row) {
+  clearRefusal(row);
+  row.progress = NO_PROGRESS;
+  settle(row, "queued");
+  row.view.stop.focus();
+  pump();
+}
+
+function stopOrRemove(row) {
+  if (isOver(row)) {
+    remove([row]);
+    return;
+  }
+  cancel(row);
+  pump();
+}
+
+function remove(rows) {
+  const gone = new Set(rows);
+  const first = state.rows.findIndex((row) => gone.has(row));
+  const hadFocus = rows.some((row) => row.view.element.contains(document.activeElement));
+  state.rows = state.rows.filter((row) => !gone.has(row));
+  for (const row of rows) row.view.element.remove();
+  showTotal();
+  const next = state.rows[Math.min(first, state.rows.length - 1)];
+  if (hadFocus) (next?.view.stop ?? $("choose")).focus();
+}
+
+function clearRefusal(row) {
+  Object.assign(row, { error: null, refusal: null, retryAt: 0 });
+}
+
+function canRetry(row) {
+  if (row.state === "held" || row.state === "cancelled") return true;
+  // other rules may take what these refused
+  return row.state === "failed" && (row.refusal.again || row.profile !== state.profile);
+}
+
+// ---- what counts down ---------------------------------------------------------------------------
+
+let ticking = 0;
+
+function tick() {
+  clearTimeout(ticking);
+  const now = Date.now();
+  for (const row of state.rows) {
+    if (!row.retryAt) continue;
+    if (row.retryAt <= now) {
+      row.retryAt = 0;
+      if (row.state === "held") {
+        clearRefusal(row);
+        row.state = "queued";
+      }
+    }
+    show(row);
+  }
+  pump();
+  if (state.rows.some((row) => row.retryAt)) ticking = setTimeout(tick, 1000 - (now % 1000) / 2);
+}
+
+// ---- who is there -------------------------------------------------------------------------------
+
+/* A token for each request of this row; after a refusal one that somebody pasted since. */
+function tokenFor(row) {
+  let used = null;
+  return async ({ refresh }) => {
+    if (refresh && used === state.token) askToSignIn("ended");
+    if (state.signIn) {
+      row.asksToken = true;
+      show(row);
+      await state.signIn.promise;
+      row.asksToken = false;
+    }
+    used = state.token;
+    return used;
+  };
+}
+
+function askToSignIn(reason) {
+  if (state.signIn) return;
+  const wait = { reason };
+  wait.promise = new Promise((resolve) => (wait.resolve = resolve));
+  state.signIn = wait;
+  state.token = "";
+  forgetToken();
+  showSignIn();
+  state.rows.forEach(show);
+  showTotal();
+}
+
+async function signIn(event) {
+  event.preventDefault();
+  const token = cleanToken($("token").value);
+  if (!token) {
+    refuseToken(
+      $("token").value.trim() ? "That does not look like a token." : "Paste a token first.",
+    );
+    return;
+  }
+  const { who, quota } = await askWho(BASE, token);
+  if (who === "nobody") {
+    refuseToken("This token is not accepted here. It may have ended.");
+    return;
+  }
+  if (who === "unclear") {
+    refuseToken("The upload server does not answer. Try again in a moment.");
+    return;
+  }
+  keepToken(token);
+  welcome(token, quota);
+  $("choose").focus();
+}
+
+function refuseToken(sentence) {
+  $("token-trouble").textContent = sentence;
+  $("token").setAttribute("aria-invalid", String(Boolean(sentence)));
+  if (sentence) $("token").focus();
+}
+
+function welcome(token, quota) {
+  const wait = state.signIn;
+  state.token = token;
+  state.signIn = null;
+  state.user = typeof quota?.user === "string" ? quota.user : "";
+  $("token").value = "";
+  refuseToken("");
+  takeLimits(quota);
+  showSignIn();
+  wait?.resolve();
+  state.rows.forEach(show);
+  pump();
+}
+
+function signOut() {
+  const active = state.rows.filter((row) => !isOver(row));
+  if (active.length > 0 && !confirm(`Stop ${filesText(active.length)} and sign out?`)) return;
+  active.forEach(cancel);
+  remove([...state.rows]);
+  takeLimits(null);
+  askToSignIn("out");
+}
+
+const SIGN_IN_WORDS = {
+  none: ["Sign in to upload", "Paste a token to begin."],
+  ended: ["Your sign-in has ended", "Paste a new token to go on."],
+  out: ["You are signed out", "Paste a token to sign in again."],
+};
+
+function showSignIn() {
+  const { signIn: wait } = state;
+  $("sign-in").hidden = !wait;
+  $("account").hidden = Boolean(wait) || !(state.user || state.token);
+  $("who").textContent = state.user || "you";
+  $("sign-out").hidden = !state.token; // a cookie is not ours to forget
+  showDrop();
+  if (!wait) return;
+  const [title, text] = SIGN_IN_WORDS[wait.reason];
+  const waiting = state.rows.filter((row) => !isOver(row)).length;
+  $("sign-in-title").textContent = title;
+  $("sign-in-text").textContent =
+    waiting > 0 ? `Paste a token, and ${filesText(waiting)} that waited will go on.` : text;
+  if (wait.reason !== "none") say(`${title}.`);
+  if (document.activeElement === document.body || wait.reason === "out") $("token").focus();
+}
+
+// ---- limits -------------------------------------------------------------------------------------
+
+const SOON_MS = 3600e3;
+let refreshing = 0;
+
+function takeLimits(quota) {
+  const limits = Array.isArray(quota?.limits) ? quota.limits : [];
+  const now = Date.now();
+  state.limits = limits;
+  showLimits($("quota"), limits, now);
+  $("main").dataset.side = String(limits.length > 0);
+  const resets = limits.map((limit) => Date.parse(limit.resets_at) - now);
+  const next = Math.min(...resets.filter((left) => left > 0 && left < SOON_MS));
+  if (Number.isFinite(next)) refreshLimits(Math.max(next, 2000));
+}
+
+function refreshLimits(after_ms = 300) {
+  clearTimeout(refreshing);
+  refreshing = setTimeout(async () => {
+    if (state.signIn) return;
+    const { who, quota } = await askWho(BASE, state.token);
+    if (who === "known" && quota && !state.signIn) takeLimits(quota);
+  }, after_ms);
+}
+
+// ---- what is shown ------------------------------------------------------------------------------
+
+function show(row) {
+  const now = Date.now();
+  if (row.error)
+    row.refusal = refusalWords(row.error, {
+      file: row.file,
+      limits: state.limits,
+      now,
+      origin: location.origin,
+      host: URL.parse(row.packet?.url ?? "")?.host,
+      retryAfter: row.retryAt ? Math.max((row.retryAt - now) / 1000, 0) : undefined,
+    });
+  showRow(row, { now, canRetry: canRetry(row), signedOut: Boolean(state.signIn) });
+}
+
+function showTotal() {
+  const count = (...states) => state.rows.filter((row) => states.includes(row.state)).length;
+  const [done, failed] = [count("done"), count("failed")];
+  const active = count("queued", "working", "held");
+  const counted = state.rows.filter((row) => row.state === "done" || !isOver(row));
+  const sum = (value) => counted.reduce((total, row) => total + value(row), 0);
+  const size = sum((row) => row.file.size);
+  const loaded = sum((row) => Math.min(loadedOf(row), row.file.size));
+  const rate = sum((row) => (row.state === "working" ? row.progress.rate : 0));
+  const share = size > 0 ? part(loaded, size) : part(done, counted.length);
+
+  $("uploads").hidden = state.rows.length === 0;
+  $("total-title").textContent = `${done} of ${state.rows.length - count("cancelled")} uploaded`;
+  $("total-text").textContent = totalWords({ active, failed, size, loaded, rate });
+  $("total-bar").value = share;
+  $("uploads").dataset.state = active > 0 ? "active" : failed > 0 ? "failed" : "done";
+  showButton("retry-all", count("failed") > 1 && state.rows.filter(mayRetryNow).length > 1);
+  showButton("cancel-all", active > 1);
+  showButton("clear", done + failed + count("cancelled") > 0);
+  document.title = active > 0 ? `${percentText(share)} · ${TITLE}` : TITLE;
+  showDrop();
+}
+
+function loadedOf(row) {
+  if (row.state === "done") return row.file.size;
+  return row.state === "working" && row.progress.state !== "hashing" ? row.progress.loaded : 0;
+}
+
+function mayRetryNow(row) {
+  return row.state === "failed" && canRetry(row) && !row.retryAt;
+}
+
+function totalWords({ active, failed, size, loaded, rate }) {
+  const notes = [];
+  if (active > 0)
+    notes.push(`${sizeText(loaded, undefined, { steady: true })} of ${sizeText(size)}`);
+  else if (size > 0) notes.push(sizeText(size));
+  if (active > 0 && rate > 0)
+    notes.push(rateText(rate), `${durationText((size - loaded) / rate)} left`);
+  if (failed > 0) notes.push(`${failed} not uploaded`);
+  return notes.join(" · ");
+}
+
+/* A button that goes away hands the focus on. */
+function showButton(id, visible) {
+  const button = $(id);
+  if (!visible && document.activeElement === button) {
+    const next = ["clear", "cancel-all"].map($).find((one) => one !== button && !one.hidden);
+    (next ?? $("choose")).focus();
+  }
+  button.hidden = !visible;
+}
+
+function showDrop() {
+  const filled = state.rows.length > 0;
+  $("drop").dataset.filled = String(filled);
+  $("drop").hidden = Boolean(state.signIn) && !filled;
+}
+
+function showNotice(sentence) {
+  $("notice").textContent = sentence;
+  $("notice").hidden = !sentence;
+}
+
+// ---- what is said (to screen readers) -----------------------------------------------------------
+
+const SAY_AFTER_MS = 700;
+let saying = 0;
+let sentences = [];
+
+/* Collects what happens at nearly the same time: one announcement, not one per file. */
+function say(sentence) {
+  sentences.push(sentence);
+  clearTimeout(saying);
+  saying = setTimeout(() => {
+    $("said").textContent = sentences.slice(-4).join(" ");
+    sentences = [];
+  }, SAY_AFTER_MS);
+}
+
+function sayEnd(sentence) {
+  say(sentence);
+  if (state.rows.every(isOver) && state.rows.length > 1) say(`${$("total-title").textContent}.`);
+}
+
+// ---- the person's doings ------------------------------------------------------------------------
+
+function listen() {
+  $("choose").addEventListener("click", () => $("files").click());
+  $("files").addEventListener("change", () => {
+    addFiles($("files").files);
+    $("files").value = ""; // the same file may be chosen again
+  });
+  $("sign-in-form").addEventListener("submit", signIn);
+  $("sign-out").addEventListener("click", signOut);
+  $("retry-all").addEventListener("click", () => state.rows.filter(mayRetryNow).forEach(retry));
+  $("cancel-all").addEventListener("click", () => {
+    state.rows.filter((row) => !isOver(row)).forEach(cancel);
+    pump();
+  });
+  $("clear").addEventListener("click", () => remove(state.rows.filter(isOver)));
+  $("profile").addEventListener("change", chooseProfile);
+  $("verify").addEventListener("change", () => (state.verify = $("verify").checked));
+  addEventListener("online", () => {
+    const away = (row) => row.error?.code === "network_error" && mayRetryNow(row);
+    state.rows.filter(away).forEach(retry);
+  });
+  addEventListener("beforeunload", (event) => {
+    if (state.rows.some((row) => !isOver(row))) event.preventDefault();
+  });
+  addEventListener("hashchange", () => {
+    const token = findToken();
+    if (token && token !== state.token) boot(token);
+  });
+  document.addEventListener("paste", (event) => {
+    if (holdsFiles(event.clipboardData)) takeTransfer(event, event.clipboardData);
+  });
+  listenToDrags();
+}
+
+function listenToDrags() {
+  const over = (on) => document.body.classList.toggle("dragging", on);
+  addEventListener("dragover", (event) => {
+    if (!holdsFiles(event.dataTransfer)) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = "copy";
+    over(true);
+  });
+  addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) over(false); // it left the window, not just an element
+  });
+  addEventListener("drop", (event) => {
+    over(false);
+    if (holdsFiles(event.dataTransfer)) takeTransfer(event, event.dataTransfer);
+  });
+}
+
+async function takeTransfer(event, transfer) {
+  event.preventDefault();
+  const { files, notes } = await filesOf(transfer);
+  addFiles(files);
+  showNotice(notes.join(" "));
+}
+
+function chooseProfile() {
+  state.profile = $("profile").value.trim();
+  const address = new URL(location.href);
+  if (state.profile) address.searchParams.set("profile", state.profile);
+  else address.searchParams.delete("profile");
+  history.replaceState(null, "", address);
+  state.rows.forEach(show);
+}
+
+// ---- the beginning ------------------------------------------------------------------------------
+
+async function boot(token) {
+  const { who, quota } = await askWho(BASE, token);
+  delete $("main").dataset.starting;
+  if (who === "nobody") {
+    askToSignIn(token ? "ended" : "none");
+    return;
+  }
+  if (who === "unclear") showNotice("The upload server does not answer at the moment.");
+  welcome(token, quota);
+}
+
+listen();
+$("profile").value = state.profile;
+$("options").open = Boolean(state.profile);
+boot(findToken());

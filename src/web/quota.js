@@ -1,0 +1,28 @@
+/*
+ * quota.js - the caller's limits as bars.
+ */
+import { limitWords } from "./words.js";
+
+const LEVELS = { fine: "", near: "Nearly full", full: "Full" };
+
+/* Bars that stay the same limit stay the same elements, so that they move. */
+export function showLimits(card, limits, now) {
+  const list = card.querySelector("ul");
+  const template = document.getElementById("limit").content.firstElementChild;
+  while (list.children.length > limits.length) list.lastElementChild.remove();
+  while (list.children.length < limits.length) list.append(template.cloneNode(true));
+  limits.forEach((limit, index) => showLimit(list.children[index], limit, now));
+  card.hidden = limits.length === 0;
+}
+
+function showLimit(element, limit, now) {
+  const words = limitWords(limit, now);
+  const meter = element.querySelector("meter");
+  element.dataset.level = words.level;
+  element.querySelector(".limit-title").textContent = words.title;
+  element.querySelector(".limit-level").textContent = LEVELS[words.level];
+  element.querySelector(".limit-text").textContent = words.text;
+  meter.value = words.share;
+  meter.setAttribute("aria-label", words.title);
+  meter.setAttribute("aria-valuetext", words.text);
+}

@@ -1,0 +1,145 @@
+/*
+ * row.js - how one file looks. Shows what page.js knows of it; decides nothing.
+ *
+ * A row is { file, state, progress, refusal, retryAt, packet, took, verified, view }. Its buttons
+ * stay the same elements whatever they mean at the moment, so that the focus stays too.
+ */
+import { kindOf, thumbnail } from "./thumbnail.js";
+import {
+  durationText,
+  nameParts,
+  nameText,
+  part,
+  percentText,
+  progressText,
+  sizeText,
+  whenText,
+} from "./words.js";
+
+const ICONS = {
+  queued: "clock",
+  working: "upload",
+  held: "clock",
+  failed: "trouble",
+  cancelled: "stopped",
+  done: "done",
+};
+const OVER = new Set(["done", "failed", "cancelled"]);
+
+export function isOver(row) {
+  return OVER.has(row.state);
+}
+
+/* Makes the row's view; `on` = { stop(row), again(row) }. */
+export function createView(row, on) {
+  const element = document.getElementById("row").content.firstElementChild.cloneNode(true);
+  const find = (selector) => element.querySelector(selector);
+  const name = nameText(row.file.name);
+  const view = {
+    element,
+    name,
+    icon: find(".meta use"),
+    bar: find(".bar"),
+    percent: find(".percent"),
+    title: find(".meta-title"),
+    text: find(".meta-text"),
+    disclose: find(".disclose"),
+    packet: find(".packet"),
+    again: find(".again"),
+    stop: find(".stop"),
+  };
+  const [head, tail] = nameParts(name);
+  find(".name-head").textContent = head;
+  find(".name-tail").textContent = tail;
+  find(".name").title = name;
+  find(".thumb use").setAttribute("href", `#icon-${kindOf(row.file)}`);
+  find(".thumb").dataset.kind = kindOf(row.file);
+  view.bar.setAttribute("aria-label", `Progress of ${name}`);
+  view.stop.addEventListener("click", () => on.stop(row));
+  view.again.addEventListener("click", () => {
+    if (view.again.getAttribute("aria-disabled") !== "true") on.again(row);
+  });
+  view.disclose.addEventListener("click", () => togglePacket(row));
+  thumbnail(row.file).then((canvas) => canvas && find(".thumb").replaceChildren(canvas));
+  return view;
+}
+
+/* Shows the row as it is now. `canRetry`: its button has a use. */
+export function showRow(row, { now, canRetry, signedOut }) {
+  const { view } = row;
+  const share = part(row.progress.loaded, row.progress.total);
+  const busy = row.state === "working" && row.progress.state === "uploading";
+  view.element.dataset.state = row.state;
+  view.icon.setAttribute("href", `#icon-${ICONS[row.state]}`);
+  view.bar.hidden = isOver(row);
+  view.bar.value = row.progress.state === "hashing" ? 0 : share;
+  view.percent.textContent = busy ? percentText(share) : "";
+
+  const [title, text] = describe(row, signedOut);
+  view.title.textContent = title;
+  view.text.textContent = text;
+  showButtons(row, now, canRetry);
+  view.disclose.hidden = !row.packet;
+  view.disclose.setAttribute("aria-label", `Packet of ${view.name}`);
+}
+
+function describe(row, signedOut) {
+  const size = sizeText(row.file.size);
+  if (row.refusal) return [`${row.refusal.title}.`, row.refusal.text];
+  if (row.state === "done") {
+    const verb = row.verified ? "Uploaded and verified" : "Uploaded";
+    return [verb, `· ${size} · ${durationText(row.took)}`];
+  }
+  if (row.state === "cancelled") return ["", `Cancelled · ${size}`];
+  if (signedOut && (row.state === "queued" || row.asksToken))
+    return ["", `Waiting for sign-in · ${size}`];
+  if (row.state === "queued") return ["", `Waiting · ${size}`];
+  return ["", progressText(row.progress)];
+}
+
+function showButtons(row, now, canRetry) {
+  const { view } = row;
+  const wait = Math.ceil((row.retryAt - now) / 1000);
+  const waits = row.retryAt > 0 && wait > 0;
+  const verb = isOver(row) ? "Remove" : "Cancel";
+  view.stop.setAttribute("aria-label", `${verb} ${view.name}`);
+  view.stop.title = verb;
+  view.again.textContent = waits ? `Retry in ${durationText(wait)}` : "Retry";
+  // no countdown in its name: a screen reader would read it out every second
+  view.again.setAttribute("aria-label", `Retry ${view.name}`);
+  view.again.setAttribute("aria-disabled", String(waits));
+  if (!canRetry && document.activeElement === view.again) view.stop.focus();
+  view.again.hidden = !canRetry;
+}
+
+// ---- the packet, for the curious ----------------------------------------------------------------
+
+function togglePacket(row) {
+  const { disclose, packet } = row.view;
+  const open = disclose.getAttribute("aria-expanded") !== "true";
+  disclose.setAttribute("aria-expanded", String(open));
+  packet.hidden = !open;
+  if (open) fillPacket(row);
+}
+
+/* Also called when another packet came while this one is open. */
+export function fillPacket(row) {
+  const { packet: list } = row.view;
+  if (list.hidden || !row.packet) return;
+  const { method, url, fields, headers, expires_at: end } = row.packet;
+  const lines = [
+    [method, url],
+    ["Ends", `${end} (${whenText(end, Date.now())})`],
+    ...Object.entries(fields ?? headers ?? {}),
+  ];
+  list.replaceChildren(...lines.map(([name, value]) => packetLine(name, value)));
+}
+
+function packetLine(name, value) {
+  const line = document.createElement("div");
+  const [term, description] = ["dt", "dd"].map((tag) => document.createElement(tag));
+  term.textContent = name;
+  description.textContent = value;
+  line.append(term, description);
+  return line;
+}

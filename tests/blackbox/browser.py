@@ -27,10 +27,12 @@ LIMIT_S = 30
 
 class PageHandler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        body, content_type = self.server.pages.get(self.path.partition("?")[0], (None, None))
+        body, content_type, *more = self.server.pages.get(self.path.partition("?")[0], (None, None))
         self.send_response(200 if body is not None else 404)
         if body is not None:
             self.send_header("Content-Type", content_type)
+        for name, value in (more[0] if more else {}).items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(len(body or b"")))
         self.end_headers()
         self.wfile.write(body or b"")
@@ -40,7 +42,8 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
 
 
 class PageServer:
-    """Serves pages, a dictionary of path to (bytes, content type), on a port of its own."""
+    """Serves pages, a dictionary of path to (bytes, content type) and perhaps further headers, on a
+    port of its own. Chromium finds it under every name below .localhost too."""
 
     def __init__(self, pages):
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), PageHandler)

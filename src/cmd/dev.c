@@ -140,10 +140,13 @@ static void put_address(struct buf *out, uint16_t port)
 /* What follows a "#" stays in the browser: no log and no Referer has the token. */
 static void put_page(struct buf *out, uint16_t port, struct str token)
 {
-    buf_lit(out, "\n\nThe upload page:\n\n");
+    buf_lit(out, "\nThe upload page:\n\n");
     put_address(out, port);
-    buf_lit(out, "/#token=");
+    buf_lit(out, "/");
+    if (token.len)
+        buf_lit(out, "#token=");
     buf_str(out, token);
+    buf_lit(out, "\n");
 }
 
 enum status dev_hints(struct buf *out, const struct config *c, uint16_t port, int64_t now_s)
@@ -155,14 +158,17 @@ enum status dev_hints(struct buf *out, const struct config *c, uint16_t port, in
         buf_lit(out, "It signs with dummy credentials: packets look right, no store takes them.\n"
                      "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to sign with real ones.\n");
     const struct issuer_config *ic = own_issuer(c);
-    if (!ic)
+    if (!ic) {
+        put_page(out, port, STR(""));
         return buf_check(out);
+    }
     AUTO(buf) token = BUF_INIT(TOKEN_LIMIT);
     TRY(mint(&token, ic, now_s));
     buf_lit(out, "\nA token for the user \"dev\":\n\n");
     buf_str(out, buf_view(&token));
+    buf_lit(out, "\n");
     put_page(out, port, buf_view(&token));
-    buf_lit(out, "\n\nAsk for a packet:\n\ncurl -sS ");
+    buf_lit(out, "\nAsk for a packet:\n\ncurl -sS ");
     put_address(out, port);
     buf_lit(out, "/v1/uploads -H 'Content-Type: application/json' -H 'Authorization: Bearer ");
     buf_str(out, buf_view(&token));

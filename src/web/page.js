@@ -122,20 +122,25 @@ function fail(row, error) {
     return;
   }
   row.error = error;
-  if (error?.code === "rate_limited") {
-    const wait_s = error.retryAfter ?? 5;
-    row.retryAt = Date.now() + wait_s * 1000;
-    state.slow = true;
-    if (wait_s <= PATIENCE_S) {
-      state.heldUntil = Math.max(state.heldUntil, row.retryAt);
-      settle(row, "held");
-      tick();
-      return;
-    }
+  const wait_s = error?.retryAfter ?? (error?.code === "rate_limited" ? 5 : 0);
+  // a limit that is used up waits for hours or days: its words tell, no button counts them
+  if (wait_s > 0 && error.code !== "quota_exceeded") row.retryAt = Date.now() + wait_s * 1000;
+  if (error?.code === "rate_limited" && wait_s <= PATIENCE_S) {
+    slowDown(row);
+    return;
   }
   settle(row, "failed");
   tick();
   sayEnd(`${row.view.name} was not uploaded. ${row.refusal.title}. ${row.refusal.text}`);
+}
+
+/* All wait as long as this one has to, and go on by themselves. */
+function slowDown(row) {
+  state.slow = true;
+  state.heldUntil = Math.max(state.heldUntil, row.retryAt);
+  settle(row, "held");
+  tick();
+  say("Too many requests in a short time. The rest goes on in a moment.");
 }
 
 function settle(row, next) {
@@ -303,7 +308,8 @@ function showSignIn() {
   const { signIn: wait } = state;
   $("sign-in").hidden = !wait;
   $("account").hidden = Boolean(wait) || !(state.user || state.token);
-  $("who").textContent = state.user || "you";
+  $("who").textContent = state.user;
+  $("who").parentElement.hidden = !state.user;
   $("sign-out").hidden = !state.token; // a cookie is not ours to forget
   showDrop();
   if (!wait) return;
@@ -413,7 +419,7 @@ function showButton(id, visible) {
 function showDrop() {
   const filled = state.rows.length > 0;
   $("drop").dataset.filled = String(filled);
-  $("drop").hidden = Boolean(state.signIn) && !filled;
+  $("drop").hidden = $("options").hidden = Boolean(state.signIn) && !filled;
 }
 
 function showNotice(sentence) {

@@ -17,12 +17,13 @@ export function showLimits(card, limits, now) {
 
 function showLimit(element, limit, now) {
   const words = limitWords(limit, now);
-  const meter = element.querySelector("meter");
+  const meter = element.querySelector(".limit-bar");
   element.dataset.level = words.level;
   element.querySelector(".limit-title").textContent = words.title;
   element.querySelector(".limit-level").textContent = LEVELS[words.level];
   element.querySelector(".limit-text").textContent = words.text;
-  meter.value = words.share;
+  meter.firstElementChild.style.width = `${words.share * 100}%`;
+  meter.setAttribute("aria-valuenow", Math.round(words.share * 100));
   meter.setAttribute("aria-label", words.title);
   meter.setAttribute("aria-valuetext", words.text);
 }

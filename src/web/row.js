@@ -70,7 +70,9 @@ export function showRow(row, { now, canRetry, signedOut }) {
   const share = part(row.progress.loaded, row.progress.total);
   const busy = row.state === "working" && row.progress.state === "uploading";
   view.element.dataset.state = row.state;
-  view.icon.setAttribute("href", `#icon-${ICONS[row.state]}`);
+  const waits = row.state === "working" && row.progress.state === "waiting";
+  view.element.dataset.step = row.state === "working" ? row.progress.state : "";
+  view.icon.setAttribute("href", `#icon-${waits ? ICONS.held : ICONS[row.state]}`);
   view.bar.hidden = isOver(row);
   view.bar.value = row.progress.state === "hashing" ? 0 : share;
   view.percent.textContent = busy ? percentText(share) : "";

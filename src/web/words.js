@@ -101,6 +101,7 @@ export function nameParts(name) {
 
 // ---- types --------------------------------------------------------------------------------------
 
+const UNKNOWN = "application/octet-stream";
 const TYPES = {
   "*/*": "any file",
   "image/*": "images",
@@ -127,7 +128,7 @@ const TYPES = {
   "application/pdf": "PDF",
   "application/zip": "ZIP",
   "application/gzip": "GZIP",
-  "application/octet-stream": "files of unknown type",
+  [UNKNOWN]: "files of unknown type",
   "application/msword": "Word",
   "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "Word",
   "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "Excel",
@@ -192,7 +193,8 @@ export function limitWords(limit, now, locale) {
     `${amountText(limit.kind, Math.max(taken, 0), locale)} of ` +
     amountText(limit.kind, most, locale);
   const notes = [amount];
-  if (rate) notes.push(`${numberText(limit.limit, locale)} ${everyText(limit.window_s, locale)}`);
+  if (rate)
+    notes.push(`${numberText(limit.limit, locale)} more ${everyText(limit.window_s, locale)}`);
   else if (limit.resets_at && limit.kind !== "open")
     notes.push(`resets ${whenText(limit.resets_at, now, locale)}`);
   const title = (LIMIT_TITLES[limit.kind] ?? (() => readable(limit.name)))(
@@ -251,10 +253,11 @@ const SAYS = {
   },
   content_type_not_allowed: (c) => {
     const allowed = typesText(c.problem.allowed);
-    const type = c.file.type && typeText(c.file.type);
-    const first = type
-      ? `Files of this type (${type}) may not be uploaded here.`
-      : "What kind of file this is could not be told, so it may not be uploaded here.";
+    const type = typeText(c.file.type);
+    const first =
+      type && type !== TYPES[UNKNOWN]
+        ? `Files of this type (${type}) may not be uploaded here.`
+        : "What kind of file this is could not be told, so it may not be uploaded here.";
     return ["Type not accepted", `${first}${allowed ? ` Accepted: ${allowed}.` : ""}`];
   },
   extension_mismatch: (c) => [

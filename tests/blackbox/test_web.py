@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 import tokens
+from browser import PageServer, open_page
 from contract import APP, FILE, check_problem, rows
 from service import (CREDENTIALS, TOP, WAIT_LIMIT_S, Service, base_config, read_raw, run_command,
                      wait_until)
@@ -291,6 +292,40 @@ def test_the_longest_policy_beside_a_long_request(presignd):
     short = presignd(base_config(ui=True, buckets=long, limits={"header_bytes": 1024}))
     answer = short.get("/page.js", headers={"Origin": APP, "X-Padding": "x" * 700})
     assert answer.status == 200 and answer.body == FILES["/page.js"].read_bytes()
+
+
+# ---- in a browser --------------------------------------------------------------------------------
+
+FETCH = """
+    const blocked = [];
+    document.addEventListener("securitypolicyviolation", event => blocked.push(event.blockedURI));
+    const text = await fetch(args[0]).then(answer => answer.text(), error => error.name);
+    await new Promise(resolve => setTimeout(resolve));
+    return [text, blocked.map(uri => new URL(uri).origin)];
+"""
+INLINE = """
+    const script = document.createElement("script");
+    try { script.textContent = "globalThis.ran = true"; } catch { return "TypeError"; }
+    document.head.append(script);
+    return globalThis.ran ?? "blocked";
+"""
+
+
+def test_a_browser_obeys(browser, presignd):
+    """Buckets may be called, nothing else; and no cache keeps the policy that was before."""
+    page = (b"here", "text/plain", {"Access-Control-Allow-Origin": "*"})
+    with PageServer({"/": page}) as ours, PageServer({"/": page}) as other:
+        s = presignd(base_config(ui=True, threads=1, buckets={"main": bucket(endpoint=ours.origin)}))
+        run = open_page(browser, s.url)
+        assert run(FETCH, f"{ours.origin}/") == ["here", []]
+        assert run(FETCH, f"{other.origin}/") == ["TypeError", [other.origin]]
+        assert run(INLINE) in ("blocked", "TypeError")
+        tag = s.get("/").headers["ETag"]
+        s.reload(base_config(ui=True, threads=1, buckets={"main": bucket(endpoint=other.origin)}))
+        wait_until(lambda: s.get("/").headers["ETag"] != tag)
+        run = open_page(browser, s.url)
+        assert run(FETCH, f"{other.origin}/") == ["here", []]
+        assert run(FETCH, f"{ours.origin}/") == ["TypeError", [ours.origin]]
 
 
 # ---- on and off ----------------------------------------------------------------------------------

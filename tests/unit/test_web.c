@@ -255,6 +255,14 @@ static void test_tags(void **state)
 
 static const struct setting_profile rows[] = { { "a", "{}" } };
 
+static struct api *started(struct setting *s)
+{
+    struct keyring *kr = ring_of(&kit_issuer, NULL);
+    struct api *a = api_new(s, kr, NULL);
+    keyring_unref(kr);
+    return a;
+}
+
 static void use(struct api *a, struct setting *s, const struct web_source *sources)
 {
     struct api_settings settings = settings_of(s);
@@ -287,7 +295,7 @@ static void test_files(void **state)
 {
     (void)state;
     struct setting *s = setting_new(rows, ROWS(rows));
-    struct api *a = api_new(s, NULL, NULL);
+    struct api *a = started(s);
     use(a, s, files);
     struct client *c = client_new(&a->wire);
 
@@ -326,6 +334,9 @@ static void test_files(void **state)
                            !answer_has_name(c, "ETag") &&
                            !answer_has_name(c, "Content-Security-Policy"));
     client_next(c, false);
+    assert_int_equal(ask(c, "POST", "/v1/uploads", "Content-Length: 0\r\n"), 401);
+    CHECK("a refusal", answer_has_name(c, "WWW-Authenticate") && !answer_has_name(c, "ETag"));
+    client_next(c, false);
     assert_int_equal(ask(c, "POST", "/", "Content-Length: 0\r\n"), 405);
     CHECK("Allow", answer_has(c, "Allow: GET, HEAD"));
     client_next(c, false);
@@ -343,7 +354,7 @@ static void test_route_without_file(void **state)
 {
     (void)state;
     struct setting *s = setting_new(rows, ROWS(rows));
-    struct api *a = api_new(s, NULL, NULL);
+    struct api *a = started(s);
     use(a, s, files);
     struct client *c = client_new(&a->wire);
     assert_int_equal(ask(c, "GET", "/page.js", ""), 404);
@@ -370,7 +381,7 @@ static void test_on_and_off(void **state)
         { "on again", files, 200, 405 },
     };
     struct setting *s = setting_new(rows, ROWS(rows));
-    struct api *a = api_new(s, NULL, NULL);
+    struct api *a = started(s);
     struct client *c = client_new(&a->wire);
     for (size_t i = 0; i < ROWS(steps); i++) {
         struct setting *next = setting_new(rows, ROWS(rows));
@@ -429,7 +440,7 @@ static bool answers_or_ends(void)
 {
     oom_pause();
     struct setting *s = setting_new(rows, ROWS(rows));
-    struct api *a = api_new(s, NULL, NULL);
+    struct api *a = started(s);
     use(a, s, files);
     const int got = outcome(a, request, true);
     const bool struck = oom_struck();

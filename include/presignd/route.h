@@ -23,6 +23,7 @@ enum route_flags {
     ROUTE_PROBE = 1,   /* no CORS, logged only when it fails, served on both listeners */
     ROUTE_ADMIN = 2,   /* on the admin listener only */
     ROUTE_DIALECT = 4, /* served under the same rules; for the log */
+    ROUTE_OPEN = 8,    /* the same for everybody: a cookie needs no known origin */
 };
 
 struct route {

@@ -29,7 +29,7 @@
     each("/page.css") \
     each("/favicon.svg")
 
-#define PAGE_ROUTE(path) { HTTP_GET, STR_INIT(path), web_steps, PLAIN, 0, "web", NULL, NULL },
+#define PAGE_ROUTE(path) { HTTP_GET, STR_INIT(path), web_steps, PLAIN, ROUTE_OPEN, "web", NULL, NULL },
 #define ONE_MORE(path)   + 1
 
 const struct route api_routes[] = {

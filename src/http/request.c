@@ -274,8 +274,8 @@ static bool origin_ok(const struct request *r)
 {
     const struct server_config *c = r->server->config;
     const struct headers *h = &r->headers;
-    if (!c->cookie_auth || !r->exchange->cors || h->seen[HEADER_AUTHORIZATION] ||
-        !has_cookie(h->values[HEADER_COOKIE], c->cookie_name))
+    if (!c->cookie_auth || !r->exchange->cors || r->route->flags & ROUTE_OPEN ||
+        h->seen[HEADER_AUTHORIZATION] || !has_cookie(h->values[HEADER_COOKIE], c->cookie_name))
         return true;
     const struct str origin = h->values[HEADER_ORIGIN];
     if (!origin.ptr)

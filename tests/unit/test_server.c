@@ -168,6 +168,7 @@ static const struct route routes[] = {
     ROUTE(HTTP_POST,   "/wait_body",       wait_body_steps, 0),
     ROUTE(HTTP_POST,   "/body_wait",       body_wait_steps, 0),
     ROUTE(HTTP_GET,    "/livez",           hello_steps,     ROUTE_PROBE),
+    ROUTE(HTTP_GET,    "/page",            hello_steps,     ROUTE_OPEN),
 };
 /* clang-format on */
 
@@ -591,6 +592,7 @@ static const struct { const char *name, *in; int want; } with_cookie[] = {
     { "HEAD-like without origin", "GET /hello HTTP/1.1\r\n" H "Cookie: a=b; s=t\r\n\r\n",       200 },
     { "GET, good origin",        "GET /hello HTTP/1.1\r\n" H GOOD "Cookie: s=t\r\n\r\n",        200 },
     { "GET, strange origin",     "GET /hello HTTP/1.1\r\n" H EVIL "Cookie: s=t\r\n\r\n",        403 },
+    { "GET, strange origin, what is for everybody", "GET /page HTTP/1.1\r\n" H EVIL "Cookie: s=t\r\n\r\n", 200 },
     { "POST, good origin",       "POST /length HTTP/1.1\r\n" H GOOD "Cookie: s=t\r\n" LINE_OF(0) "\r\n", 200 },
     { "POST, no origin",         "POST /length HTTP/1.1\r\n" H "Cookie: s=t\r\n" LINE_OF(0) "\r\n",      403 },
     { "POST, strange origin",    "POST /length HTTP/1.1\r\n" H EVIL "Cookie: s=t\r\n" LINE_OF(0) "\r\n", 403 },

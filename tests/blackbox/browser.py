@@ -78,6 +78,8 @@ class Browser:
                          "--disable-component-update", "--no-proxy-server",
                          f"--user-data-dir={self.folder}/profile"):
             options.add_argument(argument)
+        # what stops a forged request must not be the browser alone
+        options.add_experimental_option("prefs", {"profile.cookie_controls_mode": 0})
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(
             service=Driver(DRIVER, env=os.environ | {"HOME": self.folder}), options=options)

@@ -2,7 +2,7 @@
 import pytest
 import readme
 from browser import PageServer, open_page, runner
-from service import Service, base_config
+from service import Service, base_config, wait_until
 
 TEXT = "Grüße ☃ " * 100
 ADDRESS = "https://upload.example.com"
@@ -27,7 +27,7 @@ def page_server():
 
 @pytest.fixture(scope="module")
 def api(rgw, page_server, snippet):
-    config = base_config(cors={"origins": [page_server.origin]},
+    config = base_config(cors={"origins": [page_server.origin]}, ui=True,
                          buckets={"main": rgw.bucket_config()},
                          profiles={"default": {"key": "{uuid}/{filename}"}})
     with Service(config, credentials=rgw.session_credentials()) as s:
@@ -84,3 +84,54 @@ def test_an_answer_that_is_not_presignds(api, browser, page_server, snippet):
     page_server.server.pages["/other"] = (page, HTML)
     browser.get(page_server.origin + "/other")
     assert run(runner(browser), "t") == {"error": "presignd answered 501"}
+
+
+# ---- with the client -----------------------------------------------------------------------------
+
+# What the example finds on its page: elements by their ids, and who is signed in.
+PAGE = """<!doctype html><meta charset=utf-8><input type=file id=input><progress id=bar></progress>
+<button id=cancel>Cancel</button><p id=message></p>
+<script>const session = { asked: [], token: refresh => (session.asked.push(refresh), jwt) }</script>
+<script type=module>%s</script>"""
+
+
+@pytest.fixture
+def choose(api, browser, page_server, tmp_path):
+    """choose(jwt, bytes): gives a file to the page of the example; element(id) then finds others."""
+    example = readme.block("js", "import { upload }")
+    assert example.count(ADDRESS) == 2
+    text = PAGE % example.replace(ADDRESS, api.url)
+    page_server.server.pages["/client"] = (text.encode(), HTML)
+    browser.get(page_server.origin + "/client")
+    element = lambda name: browser.find_element("id", name)
+    wait_until(lambda: browser.execute_script("return !!input.onchange"))
+
+    def choose(jwt, data):
+        (tmp_path / "Größe.txt").write_bytes(data)
+        browser.execute_script("window.jwt = arguments[0]", jwt)
+        element("input").send_keys(str(tmp_path / "Größe.txt"))
+        return element
+    return choose
+
+
+def test_the_client_uploads(api, browser, choose, rgw):
+    element = choose(api.token(), TEXT.encode())
+    said = wait_until(lambda: element("message").text)
+    assert said.startswith("Uploaded as ") and said.endswith("/Größe.txt")
+    body = rgw.client().get_object(Bucket=rgw.bucket, Key=said.removeprefix("Uploaded as "))["Body"]
+    assert body.read() == TEXT.encode()
+    assert float(element("bar").get_attribute("value")) == 1
+
+
+def test_the_client_says_what_is_refused(api, browser, choose):
+    element = choose("not.a.token", b"x")
+    said = wait_until(lambda: element("message").text)
+    assert said == api.ask({"content_type": "text/plain", "content_length": 1},
+                           token="not.a.token").json["detail"]
+    assert browser.execute_script("return session.asked") == [False, True]
+
+
+def test_the_client_is_cancelled(api, browser, choose):
+    browser.execute_script("session.token = () => { cancel.click(); return jwt }")
+    element = choose(api.token(), TEXT.encode())
+    assert wait_until(lambda: element("message").text) == "Cancelled"

@@ -147,6 +147,7 @@ function settle(row, next) {
   row.controller = null;
   row.state = next;
   show(row);
+  showTotal();
 }
 
 function cancel(row) {
@@ -218,10 +219,14 @@ function tick() {
 
 // ---- who is there -------------------------------------------------------------------------------
 
-/* A token for each request of this row; after a refusal one that somebody pasted since. */
+/*
+ * A token for each request of this row; after a refusal one that somebody pasted since. Nobody is
+ * asked for one only to report what the store has already: presignd finds that by itself.
+ */
 function tokenFor(row) {
   let used = null;
   return async ({ refresh }) => {
+    if (row.progress.state === "completing") return state.token;
     if (refresh && used === state.token) askToSignIn("ended");
     if (state.signIn) {
       row.asksToken = true;

@@ -107,8 +107,7 @@ function showButtons(row, now, canRetry) {
   view.stop.setAttribute("aria-label", `${verb} ${view.name}`);
   view.stop.title = verb;
   view.again.textContent = waits ? `Retry in ${durationText(wait)}` : "Retry";
-  // no countdown in its name: a screen reader would read it out every second
-  view.again.setAttribute("aria-label", `Retry ${view.name}`);
+  view.again.setAttribute("aria-label", `${view.again.textContent} ${view.name}`);
   view.again.setAttribute("aria-disabled", String(waits));
   if (!canRetry && document.activeElement === view.again) view.stop.focus();
   view.again.hidden = !canRetry;

@@ -52,7 +52,7 @@ static enum status find_token(const struct grant_call *g, struct str *out)
 /* One and the same body for every cause; the cause is for the log. */
 static enum step invalid_token(struct grant_call *g, const char *reason)
 {
-    fault_set(&g->r.fault, ST_INVALID_TOKEN, STR("The token is not valid."));
+    fault_set(&g->r.fault, ST_INVALID_TOKEN, STR_NONE);
     g->r.fault.log_reason = str_from(reason);
     return request_refuse(&g->r, ST_INVALID_TOKEN);
 }

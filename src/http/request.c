@@ -190,10 +190,12 @@ static void challenge(struct request *r, enum status st)
 /* The cause of a bad token is for the log only: to the client all are one. */
 static void settle_fault(struct fault *f, enum status st)
 {
+    static const struct str ended = STR_INIT("The token is not valid, or no longer.");
     const struct str reason = f->log_reason;
-    if (f->status != st || st == ST_INVALID_TOKEN) {
+    const bool token = st == ST_INVALID_TOKEN;
+    if (f->status != st || token) {
         const int64_t retry_after_s = f->status == st ? f->retry_after_s : 0;
-        fault_set(f, st, STR_NONE);
+        fault_set(f, st, token ? ended : STR_NONE);
         f->retry_after_s = retry_after_s;
     }
     f->log_reason = reason;

@@ -1,17 +1,16 @@
 /*
- * presignd.js - sends files to a bucket: a packet is asked of presignd, the file goes to the store
- * with it, and presignd hears that it is there. presignd.d.ts documents every option and result.
+ * presignd.js - sends files to a bucket: asks presignd for a packet, sends the file to the store
+ * with it, and tells presignd that it is there. presignd.d.ts documents every option and result.
  *
- * What may pass by itself (no answer, a 5xx, a packet that ended) is tried again; a refusal never.
- * All asking of one upload carries one Idempotency-Key: asking again reserves nothing more.
+ * What may pass by itself (no answer, a 5xx, a packet that ended) is tried again, a refusal never.
+ * All asking for one file has one Idempotency-Key, so that asking again reserves nothing more.
  */
 
-const STALL_MS = 60_000; // a connection on which nothing moves for so long counts as broken
+const STALL_MS = 60_000; // without any movement a connection counts as broken
 const SLACK_S = 2; // no attempt begins with a packet that has less life left
-const RETRY_AFTER_MAX_S = 60;
 const WHOLE_MAX = 8 << 20; // Web Crypto wants the whole file in memory
+const SLICE = 1 << 20; // hashed in one go: a few milliseconds, so that the page stays alive
 const BROWSERS_OWN = /^(content-length|host)$/i; // headers that no page may set
-const SLICE = 1 << 20; // hashed in one go; a few milliseconds, so the page stays alive
 
 export class UploadError extends Error {
   constructor(code, message, { cause, ...members }) {
@@ -35,7 +34,8 @@ export async function upload(file, options = {}) {
     return job.result;
   } catch (error) {
     if (!job.signal.aborted) throw error;
-    if (job.packet && !job.result) forget(job);
+    if (job.packet && !job.result)
+      fetch(request(job, "DELETE", `/${job.packet.id}`)).catch(() => {});
     throw job.signal.reason;
   } finally {
     signal?.removeEventListener("abort", abort);
@@ -45,7 +45,7 @@ export async function upload(file, options = {}) {
 export async function uploadAll(files, options = {}) {
   const { concurrency = 4, onProgress, onSettled, ...shared } = options;
   const list = [...files];
-  const latest = list.map((file, index) => ({ index, file, loaded: 0, total: file?.size || 0 }));
+  const latest = list.map((file, index) => ({ index, file, loaded: 0, total: file?.size ?? 0 }));
   const outcomes = [];
   const measure = meter();
   let next = 0;
@@ -53,17 +53,18 @@ export async function uploadAll(files, options = {}) {
   const report = (index, progress) => {
     Object.assign(latest[index], progress);
     const ended = (status) => outcomes.filter((outcome) => outcome.status === status).length;
-    const alive = latest.filter((one) => outcomes[one.index]?.status !== "rejected");
-    const total = alive.reduce((sum, one) => sum + one.total, 0);
-    const loaded = alive.reduce((sum, one) => sum + (one.state === "hashing" ? 0 : one.loaded), 0);
+    const alive = latest.filter(({ index }) => outcomes[index]?.status !== "rejected");
+    const sum = (bytes) => alive.reduce((all, one) => all + bytes(one), 0);
+    const loaded = sum((one) => (one.state === "hashing" ? 0 : one.loaded));
+    const total = sum((one) => one.total);
     const counts = { done: ended("fulfilled"), failed: ended("rejected"), count: list.length };
     call(onProgress, { ...speed(measure, loaded, total), ...counts }, { ...latest[index] });
   };
   const lane = async () => {
     while (next < list.length) {
       const index = next++;
-      const one = { ...shared, onProgress: (progress) => report(index, progress) };
-      [outcomes[index]] = await Promise.allSettled([upload(list[index], one)]);
+      const own = { ...shared, onProgress: (progress) => report(index, progress) };
+      [outcomes[index]] = await Promise.allSettled([upload(list[index], own)]);
       report(index);
       call(onSettled, index, outcomes[index]);
     }
@@ -80,29 +81,24 @@ function newJob(file, options) {
   const control = new AbortController();
   const { signal } = control;
   const aborted = new Promise((_, reject) => {
-    signal.addEventListener("abort", () => reject(signal.reason));
+    signal.onabort = () => reject(signal.reason);
   });
   aborted.catch(() => {}); // nobody may be waiting just then
-  const random = crypto.getRandomValues(new Uint8Array(16)); // randomUUID: secure contexts only
-  return {
-    file,
-    options,
-    control,
-    signal,
-    aborted,
-    measure: meter(),
-    base: origin + pathname.replace(/\/+$/, ""),
-    idempotencyKey: Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join(""),
-    wish: {
-      profile: options.profile,
-      content_type: options.contentType ?? file.type,
-      content_length: file.size,
-      filename: (options.filename ?? file.name) || undefined,
-      metadata: options.metadata,
-      method: options.method,
-      expires_in: options.expiresIn,
-    },
+  const { profile, metadata, method, contentType = file.type, filename = file.name } = options;
+  const { size } = file; // once: it is 0 when the file has vanished
+  const wish = {
+    profile,
+    content_type: contentType,
+    content_length: size,
+    filename: filename || undefined,
+    metadata,
+    method,
+    expires_in: options.expiresIn,
   };
+  const base = origin + pathname.replace(/\/*$/, "/v1/uploads");
+  const idempotencyKey = crypto.getRandomValues(new Uint32Array(4)).join("-"); // 128 bits
+  const measure = meter();
+  return { ...options, file, size, control, signal, aborted, wish, base, idempotencyKey, measure };
 }
 
 // ---- one upload ---------------------------------------------------------------------------------
@@ -121,12 +117,12 @@ async function grant(job) {
   try {
     await persist(job, "grant", (attempt) => ask(job, attempt));
   } catch (error) {
-    const auto = (job.options.checksum ?? "auto") === "auto" && !job.wish.checksum;
+    const auto = (job.checksum ?? "auto") === "auto" && !job.wish.checksum;
     if (auto && error?.code === "checksum_required") {
       await addChecksum(job);
       return grant(job);
     }
-    // An attempt that seemed to fail got through: only the store's answer was lost.
+    // An attempt got through after all: only the store's answer was lost.
     if (!job.packet || error?.problem?.state !== "completed") throw error;
     job.result = result(job.packet);
   }
@@ -134,28 +130,24 @@ async function grant(job) {
 
 async function ask(job, attempt) {
   tell(job, "asking", 0, attempt);
-  const packet = await api(job, "POST", "/v1/uploads", JSON.stringify(job.wish, wellFormed));
-  if (!packet.id || !(packet.fields || packet.headers)) {
-    const message = `${job.base} gave no packet: is it presignd?`;
-    throw new UploadError("invalid_answer", message, { stage: "grant" });
-  }
+  const packet = await api(job, "POST", "", JSON.stringify(job.wish, wellFormed));
+  if (!packet.fields && !packet.headers)
+    throw new UploadError("invalid_answer", `${job.base} gave no packet`, { stage: "grant" });
   job.packet = packet;
-  call(job.options.onPacket, packet);
+  call(job.onPacket, packet);
 }
 
 async function complete(job) {
   tell(job, "completing");
-  const tried = persist(job, "grant", () => api(job, "POST", path(job) + "/complete"));
-  // The file is there whatever the answer is, and presignd looks for it later by itself.
-  await tried.catch(() => {});
-  job.signal.throwIfAborted();
+  try {
+    const view = await persist(job, "grant", () => api(job, "POST", `/${job.packet.id}/complete`));
+    if (view.etag) job.result.etag ??= view.etag;
+  } catch {
+    job.signal.throwIfAborted(); // else presignd finds the file by itself, later
+  }
 }
 
-function forget(job) {
-  fetch(request(job, "DELETE", path(job))).catch(() => {});
-}
-
-// A sleeping computer stops one clock, a corrected time moves the other: the larger age counts.
+// Sleep stops one clock, and the other may be set.
 function stale({ packet, asked }) {
   const age = Math.max(Date.now() - asked.date, performance.now() - asked.time);
   return age >= (packet.expires_in - SLACK_S) * 1000;
@@ -177,23 +169,20 @@ async function persist(job, stage, run) {
     } catch (error) {
       job.signal.throwIfAborted();
       const again = error?.retryable && error.stage === stage;
-      if (!again || attempt > (job.options.retries ?? 5)) throw error;
+      if (!again || attempt > (job.retries ?? 5)) throw error;
       tell(job, "waiting", 0, attempt);
-      await race(job, new Promise((resolve) => setTimeout(resolve, delay(error, attempt))));
+      // By chance, so that clients that failed together do not come back together.
+      const backOff = 500 + Math.random() * Math.min(14_500, 500 * 2 ** attempt);
+      const delay = backOff + 1000 * Math.min(error.retryAfter ?? 0, 60);
+      await race(job, new Promise((resolve) => setTimeout(resolve, delay)));
     }
   }
 }
 
-// Full jitter: clients that failed together do not come back together.
-function delay({ retryAfter = 0 }, attempt) {
-  const jitter = 500 + Math.random() * Math.min(14_500, 500 * 2 ** attempt);
-  return Math.min(retryAfter, RETRY_AFTER_MAX_S) * 1000 + jitter;
-}
-
 const race = (job, work) => Promise.race([work, job.aborted]);
 
-// Runs work(signal, moved), which is cut off with the upload, or when it does not call moved() for
-// too long. All that can go wrong within is that nobody answers.
+// Runs work(signal, moved), which must not fail but for want of an answer. It is cut off with the
+// upload, and when it does not say moved() for too long.
 async function connected(job, stage, work) {
   job.signal.throwIfAborted();
   const cut = new AbortController();
@@ -214,17 +203,17 @@ async function connected(job, stage, work) {
 }
 
 function noAnswer(job, stage, cause) {
-  let message = `presignd at ${job.base} did not answer`;
-  if (stage === "store") message = `the store at ${new URL(job.packet.url).origin} did not answer`;
+  const who = stage === "grant" ? job.base : new URL(job.packet.url).origin;
+  let message = `${who} did not answer`;
   if (stage === "store" && !job.reached)
-    message += `; the bucket's CORS rule may not allow ${self.origin}`;
+    message += `; the bucket's CORS rule may not allow ${origin}`;
   return new UploadError("network_error", message, { stage, cause, retryable: true });
 }
 
 // ---- presignd -----------------------------------------------------------------------------------
 
 async function api(job, ...what) {
-  const { getToken, token } = job.options;
+  const { getToken, token } = job;
   const go = async (refresh) => {
     job.token = (await race(job, getToken?.({ refresh }))) ?? token;
     return exchange(job, request(job, ...what));
@@ -237,17 +226,11 @@ async function api(job, ...what) {
   }
 }
 
-const path = (job) => "/v1/uploads/" + encodeURIComponent(job.packet.id);
-
-// Made outside of connected(): a bad option is a TypeError, like no answer, and must not pass as it.
+// Not within connected(): a bad option is a TypeError, like no answer, but lasts.
 function request(job, method, path, body) {
-  const headers = new Headers();
-  if (job.token) headers.set("Authorization", "Bearer " + job.token);
-  if (body) {
-    headers.set("Content-Type", "application/json");
-    headers.set("Idempotency-Key", job.idempotencyKey);
-  }
-  const { credentials } = job.options;
+  const headers = { "Content-Type": "application/json", "Idempotency-Key": job.idempotencyKey };
+  if (job.token) headers.Authorization = "Bearer " + job.token;
+  const { credentials } = job;
   const keepalive = method === "DELETE"; // it may be the page's last act
   return new Request(job.base + path, { method, headers, body, credentials, keepalive });
 }
@@ -274,21 +257,20 @@ function refused({ status, headers, url }, problem) {
     problem,
     requestId: headers.get("X-Request-Id") ?? undefined,
     retryAfter: Number(headers.get("Retry-After")) || undefined,
-    // what the store refuses presignd, it refuses again
-    retryable: status >= 500 && code !== "storage_failed",
+    retryable: status >= 500 && code !== "storage_failed", // for lack of a right, as a rule
   });
 }
 
-// JSON.stringify writes half a surrogate pair as an escape that no JSON reader has to accept.
+// presignd takes neither NUL nor half a surrogate pair; a file's name may have both.
 function wellFormed(_, value) {
   return typeof value === "string" ? value.replace(/[\0\p{Cs}]/gu, "\ufffd") : value;
 }
 
 // ---- the store ----------------------------------------------------------------------------------
 
-// fetch() tells nothing about how far an upload is; XMLHttpRequest does, in workers too.
+// fetch() does not tell how far an upload is.
 async function send(job, attempt) {
-  const { file, packet } = job;
+  const { file, packet, size } = job;
   const transfer = (signal, moved) =>
     new Promise((resolve, reject) => {
       const xhr = new XMLHttpRequest();
@@ -296,7 +278,7 @@ async function send(job, attempt) {
       xhr.upload.onprogress = ({ loaded, total }) => {
         moved();
         job.reached = true;
-        tell(job, "uploading", Math.max(0, loaded - total + file.size), attempt);
+        tell(job, "uploading", Math.max(0, loaded - total + size), attempt);
       };
       xhr.onload = () => resolve(xhr);
       xhr.onerror = xhr.onabort = () => reject();
@@ -308,12 +290,12 @@ async function send(job, attempt) {
   try {
     return await connected(job, "store", transfer);
   } catch (error) {
-    await read(job, 0, 1); // browsers call it a network error, too, when the file has vanished
+    await read(job, file.stream().getReader().read()); // a vanished file looks like a broken connection
     throw error;
   }
 }
 
-// The file last: the store ignores what follows. Its name is the packet's key, not the part's name.
+// The file last: the store ignores what follows it.
 function form(fields, file) {
   const data = new FormData();
   for (const [name, value] of Object.entries(fields)) data.append(name, value);
@@ -323,22 +305,27 @@ function form(fields, file) {
 
 function storageRefused(job, { status, responseText }) {
   const tag = (name) => new RegExp(`<${name}>([^<]*)`).exec(responseText)?.[1]; // no DOM in workers
+  const storageCode = tag("Code");
   const message = tag("Message")?.replaceAll("&quot;", '"');
   return new UploadError("storage_refused", message ?? `the store answered ${status}`, {
     stage: "store",
     status,
-    storageCode: tag("Code"),
+    storageCode,
     requestId: tag("RequestId"),
-    retryable: status >= 500 || status === 429 || (status === 403 && stale(job)),
+    retryable:
+      status >= 500 ||
+      status === 429 ||
+      (status === 403 && stale(job)) ||
+      storageCode === "RequestTimeout",
   });
 }
 
 // ---- progress -----------------------------------------------------------------------------------
 
 function tell(job, state, loaded = 0, attempt = 1) {
-  const total = job.file.size;
-  const bytes = job.result ? total : loaded;
-  call(job.options.onProgress, { state, ...speed(job.measure, bytes, total), attempt });
+  const { size, measure } = job;
+  const bytes = job.result ? size : loaded;
+  call(job.onProgress, { state, ...speed(measure, bytes, size), attempt });
 }
 
 function speed(measure, loaded, total) {
@@ -351,18 +338,18 @@ function meter() {
   let then, bytes, rate;
   return (loaded) => {
     const now = performance.now();
-    if (!loaded) [then, bytes, rate] = [now, 0, 0];
+    if (!loaded || !then) [then, bytes, rate] = [now, 0, 0];
     const seconds = (now - then) / 1000;
     if (seconds > 0.2) {
       const latest = Math.max(0, loaded - bytes) / seconds;
-      rate += (latest - rate) * (rate ? 1 - Math.exp(-seconds / 3) : 1);
+      rate += (latest - rate) * (rate ? seconds / (seconds + 3) : 1);
       [then, bytes] = [now, loaded];
     }
     return rate;
   };
 }
 
-// What the page's own functions throw is the page's affair: the upload goes on.
+// An upload goes on, whatever the page's own functions throw.
 function call(callback, ...values) {
   try {
     callback?.(...values);
@@ -377,21 +364,20 @@ function call(callback, ...values) {
 
 async function addChecksum(job) {
   tell(job, "hashing");
-  const whole = job.file.size <= WHOLE_MAX && self.crypto.subtle;
-  const hash = whole
-    ? await race(job, whole.digest("SHA-256", await read(job, 0, WHOLE_MAX)))
-    : await sliced(job);
-  const value = btoa(String.fromCharCode(...new Uint8Array(hash)));
+  const { subtle } = job.size > WHOLE_MAX ? {} : crypto;
+  const hash = subtle
+    ? subtle.digest("SHA-256", await read(job, job.file.arrayBuffer()))
+    : sliced(job);
+  const value = btoa(String.fromCharCode(...new Uint8Array(await race(job, hash))));
   job.wish.checksum = { algorithm: "sha256", value };
 }
 
-async function read(job, start, end) {
+async function read(job, bytes) {
   try {
-    return await race(job, job.file.slice(start, end).arrayBuffer());
+    return await race(job, bytes);
   } catch (cause) {
     job.signal.throwIfAborted();
-    const message = "the file cannot be read: was it changed or removed?";
-    throw new UploadError("file_unreadable", message, { stage: "grant", cause });
+    throw new UploadError("file_unreadable", "the file cannot be read", { stage: "grant", cause });
   }
 }
 
@@ -402,34 +388,29 @@ async function sliced(job) {
   const fraction = (x) => (x - Math.floor(x)) * 2 ** 32;
   const rounds = Int32Array.from(primes, (prime) => fraction(Math.cbrt(prime)));
   const state = Int32Array.from(primes.slice(0, 8), (prime) => fraction(Math.sqrt(prime)));
-  let at = 0;
-  for (let bytes = SLICE; bytes === SLICE; at += bytes) {
-    const slice = await read(job, at, at + SLICE);
-    bytes = slice.byteLength;
-    digest(state, rounds, bytes === SLICE ? slice : padded(slice, at + bytes));
-    tell(job, "hashing", at + bytes);
+  const message = padded(job.file);
+  for (let at = 0; at < message.size; at += SLICE) {
+    const slice = message.slice(at, at + SLICE).arrayBuffer();
+    digest(state, rounds, new DataView(await read(job, slice)));
+    tell(job, "hashing", Math.min(at + SLICE, job.size));
   }
-  const out = new DataView(new ArrayBuffer(32));
-  state.forEach((word, i) => out.setInt32(4 * i, word));
-  return out.buffer;
+  const hash = new DataView(new ArrayBuffer(32));
+  state.forEach((word, i) => hash.setInt32(4 * i, word));
+  return hash.buffer;
 }
 
-function padded(slice, total) {
-  const size = slice.byteLength;
-  const out = new Uint8Array((((size + 8) >> 6) << 6) + 64);
-  out.set(new Uint8Array(slice));
-  out[size] = 0x80;
-  const view = new DataView(out.buffer);
-  view.setUint32(out.length - 8, total / 2 ** 29);
-  view.setUint32(out.length - 4, total * 8);
-  return out.buffer;
+// A one, zeros, and the length in bits, up to whole blocks of 64 bytes.
+function padded(file) {
+  const tail = new Uint8Array(9 + (-(file.size + 9) & 63));
+  tail[0] = 0x80;
+  new DataView(tail.buffer).setBigUint64(tail.length - 8, BigInt(file.size * 8));
+  return new Blob([file, tail]);
 }
 
-function digest(state, rounds, buffer) {
-  const view = new DataView(buffer);
+function digest(state, rounds, view) {
   const w = new Int32Array(64);
   const rot = (x, n) => (x >>> n) | (x << (32 - n));
-  for (let at = 0; at < buffer.byteLength; at += 64) {
+  for (let at = 0; at < view.byteLength; at += 64) {
     let [a, b, c, d, e, f, g, h] = state;
     for (let i = 0; i < 64; i++) {
       if (i < 16) w[i] = view.getInt32(at + 4 * i);

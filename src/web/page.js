@@ -28,6 +28,7 @@ const PATIENCE_S = 120; // a longer wait is the person's to decide on
 const TITLE = document.title;
 const NO_PROGRESS = { state: "asking", loaded: 0, total: 0, rate: 0, remaining: null, attempt: 1 };
 
+/** @returns {any} */
 const $ = (id) => document.getElementById(id);
 
 const state = {
@@ -63,11 +64,11 @@ function addFiles(files) {
 function pump() {
   showTotal();
   if (state.signIn || Date.now() < state.heldUntil) return;
-  for (const row of state.rows) {
+  for (const row of state.rows.filter((one) => one.state === "queued")) {
     const working = state.rows.filter((one) => one.state === "working");
     if (working.length >= AT_ONCE) return;
     if (state.slow && working.some((one) => !one.packet)) return;
-    if (row.state === "queued") start(row);
+    start(row);
   }
   if (!state.rows.some((row) => row.state === "working")) state.slow = false;
 }

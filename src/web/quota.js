@@ -8,9 +8,9 @@ const LEVELS = { fine: "", near: "Nearly full", full: "Full" };
 /* Bars that stay the same limit stay the same elements, so that they move. */
 export function showLimits(card, limits, now) {
   const list = card.querySelector("ul");
-  const template = document.getElementById("limit").content.firstElementChild;
+  const template = /** @type {HTMLTemplateElement} */ (document.getElementById("limit"));
   while (list.children.length > limits.length) list.lastElementChild.remove();
-  while (list.children.length < limits.length) list.append(template.cloneNode(true));
+  while (list.children.length < limits.length) list.append(template.content.cloneNode(true));
   limits.forEach((limit, index) => showLimit(list.children[index], limit, now));
   card.hidden = limits.length === 0;
 }

@@ -32,7 +32,8 @@ export function isOver(row) {
 
 /* Makes the row's view; `on` = { stop(row), again(row) }. */
 export function createView(row, on) {
-  const element = document.getElementById("row").content.firstElementChild.cloneNode(true);
+  const template = /** @type {HTMLTemplateElement} */ (document.getElementById("row"));
+  const element = /** @type {HTMLElement} */ (template.content.firstElementChild.cloneNode(true));
   const find = (selector) => element.querySelector(selector);
   const name = nameText(row.file.name);
   const view = {

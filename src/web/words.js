@@ -67,7 +67,7 @@ export function durationText(seconds, locale) {
 /* "in 12 min", "at 19:00", "on 1 December": whichever is of use. */
 export function whenText(when, now, locale) {
   const date = new Date(when);
-  const left = (date - now) / 1000;
+  const left = (date.getTime() - now) / 1000;
   if (Number.isNaN(left)) return "later";
   if (left < HOUR) return `in ${durationText(left, locale)}`;
   if (left < DAY)
@@ -488,18 +488,12 @@ function detail(c) {
  * `limits`, `now` in ms, the page's `origin`, the storage's `host`, and `retryAfter`, the seconds
  * that are left of the error's own.
  */
-export function refusalWords(error, { file, limits = [], now = 0, locale, ...more }) {
-  const c = {
-    error: error ?? {},
-    problem: error?.problem ?? {},
-    file,
-    limits,
-    now,
-    locale,
-    ...more,
-  };
-  c.retryAfter ??= amount(error?.retryAfter) ?? 0;
-  const says = Object.hasOwn(SAYS, error?.code) ? SAYS[error.code] : unknown;
+export function refusalWords(error, known) {
+  const c = { limits: [], now: 0, locale: undefined, ...known };
+  c.error = error ?? {};
+  c.problem = c.error.problem ?? {};
+  c.retryAfter ??= amount(c.error.retryAfter) ?? 0;
+  const says = Object.hasOwn(SAYS, c.error.code) ? SAYS[c.error.code] : unknown;
   const [title, text, again = false] = says(c);
   return { title, text: text.trim(), again };
 }

@@ -131,17 +131,22 @@ static const struct issuer_config *own_issuer(const struct config *c)
     return NULL;
 }
 
-static void put_address(struct buf *out, uint16_t port)
+/* Some loopback address, as it was configured; its port may be any. */
+static void put_address(struct buf *out, const struct config *c, uint16_t port)
 {
-    buf_lit(out, "http://127.0.0.1:");
+    struct str host = c->listen;
+    while (host.len > 0 && host.ptr[host.len - 1] != ':')
+        host.len--;
+    buf_lit(out, "http://");
+    buf_str(out, host);
     buf_int(out, port);
 }
 
 /* What follows a "#" stays in the browser: no log and no Referer has the token. */
-static void put_page(struct buf *out, uint16_t port, struct str token)
+static void put_page(struct buf *out, const struct config *c, uint16_t port, struct str token)
 {
     buf_lit(out, "\nThe upload page:\n\n");
-    put_address(out, port);
+    put_address(out, c, port);
     buf_lit(out, "/");
     if (token.len)
         buf_lit(out, "#token=");
@@ -152,14 +157,14 @@ static void put_page(struct buf *out, uint16_t port, struct str token)
 enum status dev_hints(struct buf *out, const struct config *c, uint16_t port, int64_t now_s)
 {
     buf_lit(out, "presignd (development mode) answers on ");
-    put_address(out, port);
+    put_address(out, c, port);
     buf_lit(out, "\n");
     if (c->provider == CRED_STATIC)
         buf_lit(out, "It signs with dummy credentials: packets look right, no store takes them.\n"
                      "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to sign with real ones.\n");
     const struct issuer_config *ic = own_issuer(c);
     if (!ic) {
-        put_page(out, port, STR(""));
+        put_page(out, c, port, STR(""));
         return buf_check(out);
     }
     AUTO(buf) token = BUF_INIT(TOKEN_LIMIT);
@@ -167,9 +172,9 @@ enum status dev_hints(struct buf *out, const struct config *c, uint16_t port, in
     buf_lit(out, "\nA token for the user \"dev\":\n\n");
     buf_str(out, buf_view(&token));
     buf_lit(out, "\n");
-    put_page(out, port, buf_view(&token));
+    put_page(out, c, port, buf_view(&token));
     buf_lit(out, "\nAsk for a packet:\n\ncurl -sS ");
-    put_address(out, port);
+    put_address(out, c, port);
     buf_lit(out, "/v1/uploads -H 'Content-Type: application/json' -H 'Authorization: Bearer ");
     buf_str(out, buf_view(&token));
     buf_lit(out, "' -d '{\"content_type\":\"text/plain\",\"content_length\":5,"

@@ -41,6 +41,16 @@ static enum step say_hello(struct request *r)
     return request_answer(r, 200);
 }
 
+/* Bytes that nobody copies, and that stay out of a refusal. */
+static enum step say_static(struct request *r)
+{
+    r->out_static = STR("{}");
+    r->out_cache = "no-cache";
+    if (request_query(r, STR("refuse")).ptr)
+        return request_refuse(r, ST_OVERLOADED);
+    return request_answer(r, 200);
+}
+
 static enum step echo(struct request *r)
 {
     buf_str(&r->out, r->body);
@@ -133,6 +143,7 @@ static enum step wake_at_once(struct request *r)
 }
 
 static step_fn *const hello_steps[] = { say_hello, NULL };
+static step_fn *const static_steps[] = { say_static, NULL };
 static step_fn *const echo_steps[] = { request_wants_json, request_read_body, echo, NULL };
 static step_fn *const length_steps[] = { request_read_body, say_length, NULL };
 static step_fn *const token_steps[] = { no_token, request_read_body, echo, NULL };
@@ -168,6 +179,7 @@ static const struct route routes[] = {
     ROUTE(HTTP_POST,   "/wait_body",       wait_body_steps, 0),
     ROUTE(HTTP_POST,   "/body_wait",       body_wait_steps, 0),
     ROUTE(HTTP_GET,    "/livez",           hello_steps,     ROUTE_PROBE),
+    ROUTE(HTTP_GET,    "/static",          static_steps,    0),
     ROUTE(HTTP_GET,    "/page",            hello_steps,     ROUTE_OPEN),
 };
 /* clang-format on */
@@ -200,6 +212,9 @@ static const struct {
     { "GET",             "GET /hello HTTP/1.1\r\n" H "\r\n", 200, "Content-Type: application/json", "{\"hello\":true}" },
     { "no-store",        "GET /hello HTTP/1.1\r\n" H "\r\n", 200, "Cache-Control: no-store", "{" },
     { "nosniff",         "GET /hello HTTP/1.1\r\n" H "\r\n", 200, "X-Content-Type-Options: nosniff", "{" },
+    { "static",          "GET /static HTTP/1.1\r\n" H "\r\n", 200, "Content-Length: 2", "{}" },
+    { "own cache rule",  "GET /static HTTP/1.1\r\n" H "\r\n", 200, "Cache-Control: no-cache", "{}" },
+    { "refused static",  "GET /static?refuse HTTP/1.1\r\n" H "\r\n", 503, "Cache-Control: no-store", "overloaded" },
     { "vary",            "GET /hello HTTP/1.1\r\n" H "\r\n", 200, "Vary: Origin", "{" },
     { "correlation",     "GET /hello HTTP/1.1\r\n" H "X-Request-Id: a.B-1_\r\n\r\n", 200, "X-Correlation-Id: a.B-1_", "{" },
     { "correlation on refusal", "GET /none HTTP/1.1\r\n" H "X-Request-Id: a\r\n\r\n", 404, "X-Correlation-Id: a", "not_found" },

@@ -13,7 +13,7 @@ const SLICE = 1 << 20; // hashed in one go: a few milliseconds, so that the page
 const BROWSERS_OWN = /^(content-length|host)$/i; // headers that no page may set
 
 export class UploadError extends Error {
-  constructor(code, message, { cause, ...members }) {
+  constructor(code, message, /** @type {any} */ { cause, ...members }) {
     super(message, { cause });
     Object.assign(this, { name: "UploadError", code, status: 0, problem: {} }, members);
   }
@@ -84,7 +84,8 @@ function newJob(file, options) {
     signal.onabort = () => reject(signal.reason);
   });
   aborted.catch(() => {}); // nobody may be waiting just then
-  const { profile, metadata, method, contentType = file.type, filename = file.name } = options;
+  const { name } = /** @type {any} */ (file); // a plain Blob has none
+  const { profile, metadata, method, contentType = file.type, filename = name } = options;
   const { size } = file; // once: it is 0 when the file has vanished
   const wish = {
     profile,

@@ -416,7 +416,7 @@ clean:
 help:
 	@echo 'make                 build build/presignd'
 	@echo 'make run             start it with no configuration; prints a token and a curl line'
-	@echo 'make demo            a real S3, a packet, an upload, three refusals'
+	@echo 'make demo            a real S3, a packet, an upload, three refusals (KEEP=1: stays, with the page)'
 	@echo 'make check           all tests (SAN=1, TSAN=1: with sanitizers)'
 	@echo 'make test-NAME       one unit test (tests/unit/test_NAME.c)'
 	@echo 'make format          lay the code out (FILES="...": only these)'

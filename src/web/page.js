@@ -141,7 +141,7 @@ function slowDown(row) {
   state.heldUntil = Math.max(state.heldUntil, row.retryAt);
   settle(row, "held");
   tick();
-  say("Too many requests in a short time. The rest goes on in a moment.");
+  say(`${row.refusal.title}. ${row.refusal.text}`);
 }
 
 function settle(row, next) {
@@ -364,6 +364,7 @@ function show(row) {
       now,
       origin: location.origin,
       host: URL.parse(row.packet?.url ?? "")?.host,
+      goesOn: row.state === "held",
       retryAfter: row.retryAt ? Math.max((row.retryAt - now) / 1000, 0) : undefined,
     });
   showRow(row, { now, canRetry: canRetry(row), signedOut: Boolean(state.signIn) });

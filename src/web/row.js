@@ -74,8 +74,8 @@ export function showRow(row, { now, canRetry, signedOut }) {
   const waits = row.state === "working" && row.progress.state === "waiting";
   view.element.dataset.step = row.state === "working" ? row.progress.state : "";
   view.icon.setAttribute("href", `#icon-${waits ? ICONS.held : ICONS[row.state]}`);
-  view.bar.hidden = isOver(row);
-  view.bar.value = row.progress.state === "hashing" ? 0 : share;
+  view.bar.hidden = row.state !== "working";
+  view.bar.value = share;
   view.percent.textContent = busy ? percentText(share) : "";
 
   const [title, text] = describe(row, signedOut);
@@ -91,7 +91,7 @@ function describe(row, signedOut) {
   if (row.refusal) return [`${row.refusal.title}.`, row.refusal.text];
   if (row.state === "done") {
     const verb = row.verified ? "Uploaded and verified" : "Uploaded";
-    return [verb, `· ${size} · ${durationText(row.took)}`];
+    return [verb, `· ${size}${row.took >= 1 ? ` · ${durationText(row.took)}` : ""}`];
   }
   if (row.state === "cancelled") return ["", `Cancelled · ${size}`];
   if (signedOut && (row.state === "queued" || row.asksToken))

@@ -275,8 +275,8 @@ const SAYS = {
   ],
 
   // the person
-  missing_token: () => ["Not signed in", "You are not signed in. Sign in to go on.", true],
-  invalid_token: () => ["Sign-in ended", "Your sign-in has ended. Sign in again to go on.", true],
+  missing_token: () => ["Not signed in", "Sign in to go on.", true],
+  invalid_token: () => ["Your sign-in has ended", "Sign in again to go on.", true],
   insufficient_scope: (c) => [
     "Not permitted",
     "Your sign-in does not include uploading" +
@@ -294,18 +294,19 @@ const SAYS = {
   ],
 
   // limits
-  rate_limited: (c) => [
-    "Too many requests",
-    c.retryAfter > 0
-      ? `Too many requests in a short time. Try again in ${durationText(c.retryAfter, c.locale)}.`
-      : "Too many requests in a short time. Try again in a moment.",
-    true,
-  ],
+  rate_limited: (c) => {
+    const wait = c.retryAfter > 0 ? `in ${durationText(c.retryAfter, c.locale)}` : "in a moment";
+    return [
+      "Too many requests",
+      `${c.goesOn ? "It goes on by itself" : "Try again"} ${wait}.`,
+      true,
+    ];
+  },
   quota_exceeded: quotaSays,
   too_many_files: () => ["Too many files", "Add fewer files at once.", true],
 
   // the server
-  overloaded: (c) => ["Server busy", `The server is busy. ${later(c)}`, true],
+  overloaded: (c) => ["Server busy", `It cannot take more at the moment. ${later(c)}`, true],
   ledger_unavailable: (c) => [
     "Server not ready",
     `The server cannot look up your limits at the moment. ${later(c)}`,

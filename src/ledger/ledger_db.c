@@ -336,6 +336,7 @@ enum status ledger_db_connect(struct ledger_db **out, struct str path, enum ledg
 void ledger_db_disconnect(struct ledger_db *db)
 {
     ledger_rows_finish(db);
+    ledger_copier_stop(&db->copier);
     sqlite3_close_v2(db->sql);
     if (db->lock_fd >= 0)
         close(db->lock_fd);

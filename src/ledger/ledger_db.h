@@ -8,6 +8,7 @@
  *     ledger_uploads.c   } what a job does inside the transaction    (ledger_job.h)
  *     ledger_operator.c /
  *     ledger_thread.c     the queue, the thread, one transaction for all that waits
+ *     ledger_copier.c     the journal's way into the file
  *     ledger_sqlite.c     the loops' doors: a question becomes a job, an answer comes home
  *     ledger_db_copy.c    export and backup
  *
@@ -31,9 +32,22 @@ enum {
     LEDGER_WHY_MAX = 256,
     LEDGER_BUSY_MS = 2000, /* as long as another process may hold the file */
     LEDGER_SCRATCH_BYTES = 1 << 20,
+    LEDGER_COPY_FRAMES = 4000, /* 16 MiB of journal are copied into the file at once */
 };
 
 struct ledger_job;
+
+struct ledger_copier {
+    sqlite3 *sql;
+    pthread_t thread;
+    bool started;
+    int copied; /* the journal's length when all of it was copied last; the serving thread's */
+
+    pthread_mutex_t mutex; /* guards the rest */
+    pthread_cond_t asked;
+    enum { COPIER_RESTS, COPIER_WORKS, COPIER_IS_DONE } state;
+    bool stop;
+};
 
 struct ledger_db {
     sqlite3 *sql;
@@ -42,8 +56,9 @@ struct ledger_db {
     char *path;
     dev_t dev; /* of the file that was opened */
     ino_t ino;
-    int64_t looked_us;          /* when the path was last compared with them */
-    int wal_frames, wal_copied; /* the journal's length now, and at the last checkpoint */
+    int64_t looked_us; /* when the path was last compared with them */
+    int wal_frames;    /* the journal's length */
+    struct ledger_copier copier;
 
     /* Of the work in hand. */
     bool failed; /* the transaction cannot be committed */
@@ -87,5 +102,14 @@ void ledger_db_why(struct buf *why, struct str path, struct str what, struct str
 /* Pragmas, and whether the file is a ledger of ours: schema number and application id. */
 MUST_CHECK enum status ledger_db_check_schema(sqlite3 *sql, struct str path, int64_t *out_version,
                                               struct buf *why);
+
+/* ---- ledger_copier.c ---------------------------------------------------------------------------- */
+
+/* ST_UNREACHABLE, ST_NO_MEMORY: nothing was started. */
+MUST_CHECK enum status ledger_copier_start(struct ledger_copier *c, const char *path);
+/* Before the serving connection is closed: the last one takes the journal away. Fine twice. */
+void ledger_copier_stop(struct ledger_copier *c);
+/* By the serving thread, between two transactions: is it time to copy? */
+void ledger_copier_look(struct ledger_copier *c, sqlite3 *serving, int frames);
 
 #endif

@@ -272,7 +272,11 @@ enum status ledger_db_open(struct ledger_db **out, struct str path, enum ledger_
 {
     struct ledger_db *db;
     TRY(ledger_db_connect(&db, path, mode, why));
-    const enum status st = ledger_thread_start(db);
+    enum status st = ledger_copier_start(&db->copier, db->path);
+    if (st == ST_UNREACHABLE)
+        ledger_db_why(why, path, STR("it cannot be opened a second time"), STR(""));
+    if (st == ST_OK)
+        st = ledger_thread_start(db);
     if (st != ST_OK) {
         ledger_db_disconnect(db);
         return st;

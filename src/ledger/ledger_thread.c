@@ -6,7 +6,7 @@
  * by one, so that it harms nobody else. While there is trouble the thread looks by itself whether it
  * is over: a server that is not ready is asked nothing.
  *
- * The journal is copied into the file (a checkpoint) after the answers have left, not before.
+ * When it is time to copy the journal into the file is looked at after the answers have left.
  */
 #include "ledger_job.h"
 
@@ -17,7 +17,6 @@
 
 enum {
     BATCH_MAX = 1024,
-    CHECKPOINT_FRAMES = 1000,
     LOOK_AGAIN_US = 1000000, /* while there is trouble */
 };
 
@@ -178,17 +177,6 @@ static void probe(struct ledger_db *db)
         begin_trouble(db);
 }
 
-/* A reader may keep the journal from beginning anew: it is tried again further on, not at once. */
-static void checkpoint(struct ledger_db *db)
-{
-    if (db->wal_frames < db->wal_copied)
-        db->wal_copied = 0; /* it has begun anew */
-    if (db->wal_frames - db->wal_copied < CHECKPOINT_FRAMES)
-        return;
-    db->wal_copied = db->wal_frames;
-    sqlite3_wal_checkpoint_v2(db->sql, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-}
-
 /* ---- answers ------------------------------------------------------------------------------------ */
 
 /* One post per door, with a chain of its jobs. */
@@ -223,7 +211,7 @@ static void work(struct ledger_db *db, struct ledger_job *first)
     pthread_mutex_lock(&db->work);
     run_batch(db, first);
     send_home(first);
-    checkpoint(db);
+    ledger_copier_look(&db->copier, db->sql, db->wal_frames);
     pthread_mutex_unlock(&db->work);
 }
 

@@ -215,7 +215,9 @@ function tick() {
     show(row);
   }
   pump();
-  if (state.rows.some((row) => row.retryAt)) ticking = setTimeout(tick, 1000 - (now % 1000) / 2);
+  // those that wait behind a refused one go on too when that is taken away
+  if (now < state.heldUntil || state.rows.some((row) => row.retryAt))
+    ticking = setTimeout(tick, 500);
 }
 
 // ---- who is there -------------------------------------------------------------------------------
@@ -338,7 +340,6 @@ function takeLimits(quota) {
   const now = Date.now();
   state.limits = limits;
   showLimits($("quota"), limits, now);
-  $("main").dataset.side = String(limits.length > 0);
   const resets = limits.map((limit) => Date.parse(limit.resets_at) - now);
   const next = Math.min(...resets.filter((left) => left > 0 && left < SOON_MS));
   if (Number.isFinite(next)) refreshLimits(Math.max(next, 2000));

@@ -6,7 +6,7 @@
  */
 
 const SIDE = 96; // device pixels: 48 CSS pixels on a sharp display
-const BYTES_MAX = 32e6;
+const BYTES_MAX = 20e6;
 const PREFIXES = { image: "image", video: "video", audio: "audio", text: "text" };
 const ARCHIVES =
   /^application\/(zip|gzip|x-(tar|7z-compressed|bzip2?|xz|zip-compressed)|vnd\.rar)$/;

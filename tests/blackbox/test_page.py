@@ -108,7 +108,7 @@ class Page:
 
     def wait(self, condition, limit_s=15):
         try:
-            return wait_until(condition, limit_s)
+            return wait_until(condition, limit_s, every_s=0.05)
         except AssertionError:
             raise AssertionError(f"{self.rows()} {self.body()}") from None
 
@@ -318,7 +318,7 @@ def test_the_server_restarts(page, api, rgw, store_url):
     config = base_config(ui=True, buckets={
         "main": rgw.bucket_config() | {"public_endpoint": store_url}})
     with Service(config, credentials=rgw.session_credentials()) as first:
-        page.on_load("Math.random = () => 0")  # back off as little as may be
+        page.on_load("Math.random = () => 0.3")  # tries again for 12 s, the first after 0.8
         page.open(first.url, first.token())
         port = first.port
         first.stop()
@@ -420,13 +420,17 @@ def test_a_quota_half_way_through_a_batch(page, api):
 
 
 def test_a_rate_counts_down_and_goes_on(page, api):
-    """Nobody has to press anything: what was too much at once goes on by itself."""
+    """Nobody has to press anything: what was too much at once goes on by itself, and so does what
+    waited behind it."""
     page.open(api.url, api.token("quick", plan="slow"))
-    page.drop(*((f"{i}.txt", "text/plain", 10) for i in range(4)))
-    held = page.wait(lambda: next((r for r in page.rows() if r["state"] == "held"), None))
-    assert re.match(r"Too many requests\. .*Try again in \d.s\.", held["says"])
-    assert re.match(r"Retry in \d.s", held["again"])
-    page.wait_states(*["done"] * 4)
+    page.drop(*((f"{i}.txt", "text/plain", 10) for i in range(6)))
+    page.wait(lambda: [r["state"] for r in page.rows()].count("held") == 2)
+    for row in page.rows():
+        if row["state"] == "held":
+            assert re.match(r"Too many requests\. It goes on by itself in \d.s\.", row["says"])
+            assert re.match(r"Retry in \d.s", row["again"])
+            page.click(f".stop[aria-label='Cancel {row['name']}']")
+    page.wait(lambda: sorted(r["state"] for r in page.rows()) == ["cancelled"] * 2 + ["done"] * 4)
 
 
 # ---- who is there --------------------------------------------------------------------------------
@@ -477,6 +481,34 @@ def test_a_token_that_ends_half_way(page, api):
     finally:
         api.write("secret", token.__globals__["SECRET"])
         api.reload()
+
+
+def test_signed_in_by_a_cookie(page, rgw, store_url):
+    """Nothing to paste and nothing to sign out of; the page's own origin must be allowed too."""
+    config = base_config(
+        ui=True, auth={"cookie": "session"}, cors={"credentials": True},
+        buckets={"main": rgw.bucket_config() | {"public_endpoint": store_url}})
+    with Service(config, credentials=rgw.session_credentials()) as s:
+        page.driver.get(f"{s.url}/favicon.svg")
+        page.driver.add_cookie({"name": "session", "value": s.token(), "httpOnly": True})
+        try:
+            page.open(s.url)
+            assert not page.find("#sign-in").is_displayed()
+            assert not page.find("#sign-out").is_displayed()
+            page.drop(TEXT)
+            assert page.wait_states("failed")[0]["says"].startswith(
+                f"Page not permitted. The server does not accept uploads from this page ({s.url}).")
+            config["cors"]["origins"] = [s.url]
+            s.reload(config)
+            page.drop(TEXT)
+            page.wait_states("failed", "done")
+        finally:
+            page.driver.delete_all_cookies()
+        page.drop(TEXT)
+        page.wait(lambda: page.find("#sign-in").is_displayed())
+        page.find("#token").send_keys(s.token("pasted") + "\n")
+        page.wait_states("failed", "done", "done")
+        assert page.find("#who").text == "pasted"
 
 
 # ---- a presignd and a store that misbehave -------------------------------------------------------
@@ -573,7 +605,7 @@ def test_hostile_answers(page, stage, grant, store, wanted):
 
 def test_nobody_answers(page, stage):
     """Neither presignd nor the store: who it is, in words."""
-    page.on_load("Math.random = () => 0")
+    page.on_load("Math.random = () => 0")  # backs off as little as may be
     page.open(stage.origin, "a.b.c")
     stage.grant, gone = (201, PACKET | {"url": "http://127.0.0.1:9/bucket"}, {}), None
     page.drop(TEXT)
@@ -585,14 +617,15 @@ def test_nobody_answers(page, stage):
     page.driver.get_log("browser")
 
 
-@pytest.mark.parametrize("name, shown", [
-    ("photo\u202egnp.exe", "photognp.exe"), ("a\nb\x00c.txt", "abc.txt"), (" ", "Unnamed file"),
-    ("תמונה של החתול שלי מהחופשה בקיץ שעבר.png", None), ("x" * 250 + ".txt", None)])
-def test_names(page, stage, name, shown):
+def test_names(page, stage):
+    """Nothing of a name turns around what stands beside it, or widens the page."""
+    names = {"photo\u202egnp.exe": "photognp.exe", "a\nb\x00c.txt": "abc.txt", " ": "Unnamed file",
+             "תמונה של החתול שלי מהחופשה בקיץ שעבר.png": None, "x" * 250 + ".txt": None}
     stage.grant = problem(422, "file_too_small", min_bytes=9)
     page.open(stage.origin, "a.b.c")
-    page.drop((name, "text/plain", 5))
-    assert page.wait_states("failed")[0]["name"] == (shown or name)
+    page.drop(*((name, "text/plain", 5) for name in names))
+    rows = page.wait_states(*["failed"] * len(names))
+    assert [r["name"] for r in rows] == [shown or name for name, shown in names.items()]
     assert page.look("document.documentElement.scrollWidth <= innerWidth")
 
 
@@ -710,24 +743,31 @@ def test_keys_alone(page, api):
     assert page.focused() in ("Cancel b.png", "Remove b.png")
 
 
-@pytest.mark.parametrize("width", [320, 390, 640, 1280])
-def test_no_sideways_scroll(page, stage, width):
-    """Also 200 % zoom: 1280 pixels are then 640."""
-    page.width(width)
-    fits = "document.documentElement.scrollWidth <= innerWidth"
+def test_no_sideways_scroll(page, stage):
+    """Also at 200 % zoom: 1280 pixels are then 640."""
     stage.grant, stage.store = (201, PACKET, {}), (204, "", {})
     stage.quota = {"user": "x" * 100, "limits": [
         {"name": "n", "kind": "bytes", "limit": 10**12, "used": 10**12, "reserved": 0,
          "remaining": 0, "window_s": 86400, "resets_at": "2099-01-01T00:00:00Z"}]}
+
+    def check(where):
+        for width in (320, 390, 640, 1280):
+            page.width(width)
+            assert page.look("document.documentElement.scrollWidth <= innerWidth"), (where, width)
+
     try:
         page.open(stage.origin, "a.b.c")
-        assert page.look(fits)
+        check("empty")
         page.drop(("x" * 200, "text/plain", 5), ("a.txt", "text/plain", 5))
         page.wait_states("done", "done")
         page.packet()
-        assert page.look(fits)
+        stage.grant = problem(429, "rate_limited", {"Retry-After": "100"})
+        page.drop(TEXT)
+        page.wait(lambda: page.row(2)["state"] == "held")
+        check("with files")
+        page.driver.execute_script("confirm = () => true")
         page.click("#sign-out")
-        assert page.look(fits)
+        check("signed out")
     finally:
         stage.quota = {"user": EVIL, "plan": EVIL, "limits": []}
 
@@ -741,12 +781,13 @@ def test_nothing_moves_for_who_wants_that(page, stage):
     assert page.look("document.getAnimations().length") == 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe(page, stage, scheme):
+@pytest.mark.parametrize("scheme, width", [("light", 1280), ("dark", 1280), ("light", 390)])
+def test_axe(page, stage, scheme, width):
     """No rule of axe-core is broken: empty, with files, refused, signed out."""
     if not AXE.exists():
         pytest.skip("axe-core is not installed (tests/web-tools axe-core)")
     page.emulate(color_scheme=scheme, reduced_motion="reduce")
+    page.width(width)
     page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument",
                                 {"source": AXE.read_text()})
 

@@ -9,12 +9,12 @@
 const STALL_MS = 60_000; // without any movement a connection counts as broken
 const SLACK_S = 2; // no attempt begins with a packet that has less life left
 const WHOLE_MAX = 8 << 20; // Web Crypto wants the whole file in memory
-const SLICE = 1 << 20; // hashed in one go: a few milliseconds, so that the page stays alive
+const SLICE = 1 << 20; // hashed in one go: the page stays alive
 const BROWSERS_OWN = /^(content-length|host)$/i; // headers that no page may set
 
 export class UploadError extends Error {
-  constructor(code, message, /** @type {any} */ { cause, ...members }) {
-    super(message, { cause });
+  constructor(code, message, members) {
+    super(message);
     Object.assign(this, { name: "UploadError", code, status: 0, problem: {} }, members);
   }
 }
@@ -45,29 +45,34 @@ export async function upload(file, options = {}) {
 export async function uploadAll(files, options = {}) {
   const { concurrency = 4, onProgress, onSettled, ...shared } = options;
   const list = [...files];
-  const latest = list.map((file, index) => ({ index, file, loaded: 0, total: file?.size ?? 0 }));
-  const outcomes = [];
+  const size = (file) => file?.size ?? 0;
+  const total = list.reduce((sum, file) => sum + size(file), 0);
+  const all = { loaded: 0, total, done: 0, failed: 0, count: list.length };
   const measure = meter();
+  const outcomes = [];
   let next = 0;
 
-  const report = (index, progress) => {
-    Object.assign(latest[index], progress);
-    const ended = (status) => outcomes.filter((outcome) => outcome.status === status).length;
-    const alive = latest.filter(({ index }) => outcomes[index]?.status !== "rejected");
-    const sum = (bytes) => alive.reduce((all, one) => all + bytes(one), 0);
-    const loaded = sum((one) => (one.state === "hashing" ? 0 : one.loaded));
-    const total = sum((one) => one.total);
-    const counts = { done: ended("fulfilled"), failed: ended("rejected"), count: list.length };
-    call(onProgress, { ...speed(measure, loaded, total), ...counts }, { ...latest[index] });
+  const one = async (index) => {
+    const file = list[index];
+    let last = { index, file, loaded: 0, total: size(file), rate: 0, remaining: null };
+    let sent = 0;
+    const report = (progress) => {
+      last = { ...last, ...progress };
+      all.loaded -= sent;
+      sent = last.state === "hashing" ? 0 : last.loaded;
+      all.loaded += sent;
+      call(onProgress, { ...all, ...speed(measure, all.loaded, all.total) }, last);
+    };
+    const [outcome] = await Promise.allSettled([upload(file, { ...shared, onProgress: report })]);
+    const failed = outcome.status === "rejected";
+    all[failed ? "failed" : "done"]++;
+    if (failed) all.total -= last.total;
+    report(failed && { loaded: 0 });
+    outcomes[index] = outcome;
+    call(onSettled, index, outcome);
   };
   const lane = async () => {
-    while (next < list.length) {
-      const index = next++;
-      const own = { ...shared, onProgress: (progress) => report(index, progress) };
-      [outcomes[index]] = await Promise.allSettled([upload(list[index], own)]);
-      report(index);
-      call(onSettled, index, outcomes[index]);
-    }
+    while (next < list.length) await one(next++);
   };
   const lanes = Math.min(Math.max(concurrency, 1), list.length);
   await Promise.all(Array.from({ length: lanes }, lane));
@@ -84,9 +89,8 @@ function newJob(file, options) {
     signal.onabort = () => reject(signal.reason);
   });
   aborted.catch(() => {}); // nobody may be waiting just then
-  const { name } = /** @type {any} */ (file); // a plain Blob has none
-  const { profile, metadata, method, contentType = file.type, filename = name } = options;
-  const { size } = file; // once: it is 0 when the file has vanished
+  const { size, type, name } = /** @type {any} */ (file); // a vanished file has no size
+  const { profile, metadata, method, contentType = type, filename = name } = options;
   const wish = {
     profile,
     content_type: contentType,
@@ -99,12 +103,11 @@ function newJob(file, options) {
   const base = origin + pathname.replace(/\/*$/, "/v1/uploads");
   const idempotencyKey = crypto.getRandomValues(new Uint32Array(4)).join("-"); // 128 bits
   const measure = meter();
-  return { ...options, file, size, control, signal, aborted, wish, base, idempotencyKey, measure };
+  return { options, file, size, control, signal, aborted, wish, base, idempotencyKey, measure };
 }
 
 // ---- one upload ---------------------------------------------------------------------------------
 
-// One attempt at the store, with a packet that still lives.
 async function store(job, attempt) {
   if (!job.packet || stale(job)) await grant(job);
   if (job.result) return;
@@ -118,7 +121,7 @@ async function grant(job) {
   try {
     await persist(job, "grant", (attempt) => ask(job, attempt));
   } catch (error) {
-    const auto = (job.checksum ?? "auto") === "auto" && !job.wish.checksum;
+    const auto = (job.options.checksum ?? "auto") === "auto" && !job.wish.checksum;
     if (auto && error?.code === "checksum_required") {
       await addChecksum(job);
       return grant(job);
@@ -135,14 +138,14 @@ async function ask(job, attempt) {
   if (!packet.fields && !packet.headers)
     throw new UploadError("invalid_answer", `${job.base} gave no packet`, { stage: "grant" });
   job.packet = packet;
-  call(job.onPacket, packet);
+  call(job.options.onPacket, packet);
 }
 
 async function complete(job) {
   tell(job, "completing");
   try {
     const view = await persist(job, "grant", () => api(job, "POST", `/${job.packet.id}/complete`));
-    if (view.etag) job.result.etag ??= view.etag;
+    if (view.etag) job.result.etag ??= bare(view.etag);
   } catch {
     job.signal.throwIfAborted(); // else presignd finds the file by itself, later
   }
@@ -154,9 +157,11 @@ function stale({ packet, asked }) {
   return age >= (packet.expires_in - SLACK_S) * 1000;
 }
 
+const bare = (etag) => etag?.replaceAll('"', "");
+
 function result({ id, key, url, fields }, headers = "") {
   const header = (name) => new RegExp(`^${name}: *(.*)`, "im").exec(headers)?.[1];
-  const etag = header("etag")?.replaceAll('"', "");
+  const etag = bare(header("etag"));
   const address = fields ? url + key.split("/").map(encodeURIComponent).join("/") : url;
   return { id, key, url: (header("location") ?? address).split("?")[0], ...(etag && { etag }) };
 }
@@ -170,9 +175,9 @@ async function persist(job, stage, run) {
     } catch (error) {
       job.signal.throwIfAborted();
       const again = error?.retryable && error.stage === stage;
-      if (!again || attempt > (job.retries ?? 5)) throw error;
+      if (!again || attempt > (job.options.retries ?? 5)) throw error;
       tell(job, "waiting", 0, attempt);
-      // By chance, so that clients that failed together do not come back together.
+      // clients that failed together shall not come back together
       const backOff = 500 + Math.random() * Math.min(14_500, 500 * 2 ** attempt);
       const delay = backOff + 1000 * Math.min(error.retryAfter ?? 0, 60);
       await race(job, new Promise((resolve) => setTimeout(resolve, delay)));
@@ -182,8 +187,7 @@ async function persist(job, stage, run) {
 
 const race = (job, work) => Promise.race([work, job.aborted]);
 
-// Runs work(signal, moved), which must not fail but for want of an answer. It is cut off with the
-// upload, and when it does not say moved() for too long.
+// Runs work(signal, moved), which may fail for want of an answer only, as long as it is moved().
 async function connected(job, stage, work) {
   job.signal.throwIfAborted();
   const cut = new AbortController();
@@ -214,9 +218,9 @@ function noAnswer(job, stage, cause) {
 // ---- presignd -----------------------------------------------------------------------------------
 
 async function api(job, ...what) {
-  const { getToken, token } = job;
+  const { getToken, token } = job.options;
   const go = async (refresh) => {
-    job.token = (await race(job, getToken?.({ refresh }))) ?? token;
+    job.token = getToken ? await race(job, getToken({ refresh })) : token;
     return exchange(job, request(job, ...what));
   };
   try {
@@ -227,11 +231,11 @@ async function api(job, ...what) {
   }
 }
 
-// Not within connected(): a bad option is a TypeError, like no answer, but lasts.
+// Not in connected(): a bad option is a TypeError, as no answer is, but it lasts.
 function request(job, method, path, body) {
   const headers = { "Content-Type": "application/json", "Idempotency-Key": job.idempotencyKey };
   if (job.token) headers.Authorization = "Bearer " + job.token;
-  const { credentials } = job;
+  const { credentials } = job.options;
   const keepalive = method === "DELETE"; // it may be the page's last act
   return new Request(job.base + path, { method, headers, body, credentials, keepalive });
 }
@@ -326,7 +330,7 @@ function storageRefused(job, { status, responseText }) {
 function tell(job, state, loaded = 0, attempt = 1) {
   const { size, measure } = job;
   const bytes = job.result ? size : loaded;
-  call(job.onProgress, { state, ...speed(measure, bytes, size), attempt });
+  call(job.options.onProgress, { state, ...speed(measure, bytes, size), attempt });
 }
 
 function speed(measure, loaded, total) {

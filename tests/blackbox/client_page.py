@@ -7,6 +7,7 @@
 
 In `run` stand the module's exports and what HELPERS below defines.
 """
+import functools
 import http.server
 import json
 import re
@@ -97,6 +98,7 @@ def pages():
             "/worker.js": (WORKER, SCRIPT), "/presignd.js": (MODULE.read_bytes(), SCRIPT)}
 
 
+@functools.cache
 def pattern(size):
     """The bytes of file(size)."""
     chunk = bytes((i * 7 + (i >> 8)) & 255 for i in range(min(size, 1 << 20)))

@@ -321,13 +321,19 @@ function showSignIn() {
   $("sign-out").hidden = !state.token; // a cookie is not ours to forget
   showDrop();
   if (!wait) return;
-  const [title, text] = SIGN_IN_WORDS[wait.reason];
-  const waiting = state.rows.filter((row) => !isOver(row)).length;
+  const [title] = SIGN_IN_WORDS[wait.reason];
   $("sign-in-title").textContent = title;
-  $("sign-in-text").textContent =
-    waiting > 0 ? `Paste a token, and ${filesText(waiting)} that waited will go on.` : text;
+  showWaiting();
   if (wait.reason !== "none") say(`${title}.`);
   if (document.activeElement === document.body || wait.reason === "out") $("token").focus();
+}
+
+/* What signing in is good for: it changes with the files. */
+function showWaiting() {
+  if (!state.signIn) return;
+  const waiting = state.rows.filter((row) => !isOver(row)).length;
+  const goOn = `Paste a token, and ${filesText(waiting)} will go on.`;
+  $("sign-in-text").textContent = waiting > 0 ? goOn : SIGN_IN_WORDS[state.signIn.reason][1];
 }
 
 // ---- limits -------------------------------------------------------------------------------------
@@ -390,6 +396,7 @@ function showTotal() {
   showButton("retry-all", count("failed") > 1 && state.rows.filter(mayRetryNow).length > 1);
   showButton("cancel-all", active > 1);
   showButton("clear", done + failed + count("cancelled") > 0);
+  showWaiting();
   document.title = active > 0 ? `${percentText(share)} · ${TITLE}` : TITLE;
   showDrop();
 }

@@ -452,6 +452,7 @@ def test_signing_in(page, api, rgw):
     assert page.find("#sign-in-title").text == "Sign in to upload" and page.focused() == "token"
     page.drop(TEXT)  # it waits
     assert page.row()["says"] == "Waiting for sign-in · 11 bytes"
+    assert page.find("#sign-in-text").text == "Paste a token, and 1 file will go on."
     for text, wanted in [("", "Paste a token first."), ("Grüße", "does not look like a token"),
                          ("not.a.token", "not accepted"),
                          (api.token(ttl_s=-3600), "It may have ended")]:

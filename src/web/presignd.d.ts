@@ -19,9 +19,9 @@
  * Uploads one file.
  *
  * What may pass by itself is tried again, up to `retries` times: no answer, a 5xx, a connection on
- * which nothing moved for a minute, a packet that ended before the store saw it (then a fresh one is
- * asked for, with the same `Idempotency-Key`, so that nothing is reserved twice). A refusal, any 4xx,
- * is never repeated.
+ * which nothing moved for a minute, a store that is too busy, a packet that ended before the store
+ * saw it (then a fresh one is asked for, with the same `Idempotency-Key`, so that nothing is
+ * reserved twice). A refusal is never repeated.
  *
  * Rejects with an {@link UploadError}; with `signal.reason` when it was aborted; with a `TypeError`
  * at once when an option is unusable; with whatever `getToken` threw.
@@ -30,8 +30,8 @@ export function upload(file: Blob, options: UploadOptions): Promise<UploadResult
 
 /**
  * Uploads many files, a few at a time. Never rejects for a file's sake: the outcomes stand in the
- * order of the files, like those of `Promise.allSettled`. One file's failure does not stop the rest;
- * aborting stops all.
+ * order of the files, like those of `Promise.allSettled`. One file's failure does not stop the
+ * rest; aborting stops all.
  */
 export function uploadAll(
   files: Iterable<Blob>,
@@ -47,9 +47,10 @@ export interface CommonOptions {
   token?: string;
 
   /**
-   * Gives the bearer token; asked before each request for a packet or to complete. `refresh` is true
-   * when presignd has just refused the token given before (401 `invalid_token`): give another one.
-   * That happens once per request. Rejecting ends the upload. It may wait, for a sign-in as well.
+   * Gives the bearer token, instead of `token`; asked before each request for a packet or to
+   * complete. `refresh` is true when presignd has just refused the token given before (401
+   * `invalid_token`): give another one. That happens once per request. It may wait, for a sign-in
+   * as well. Rejecting ends the upload, unless the store has taken the file.
    */
   getToken?: (reason: { refresh: boolean }) => string | undefined | Promise<string | undefined>;
 
@@ -73,20 +74,21 @@ export interface CommonOptions {
   expiresIn?: number;
 
   /**
-   * `"sha256"`: the store checks the file's SHA-256, which is computed here first. `"auto"` (default):
-   * only where the profile requires it. `false`: never. Large files are read in slices.
+   * `"sha256"`: the store checks the file's SHA-256, which is computed here first. `"auto"`
+   * (default): only where the profile requires it. `false`: never. Large files are read in slices.
    */
   checksum?: "auto" | "sha256" | false;
 
   /**
-   * Tell presignd when the store has taken the file, so that it is counted at once; default true. How
-   * that goes does not change the result: presignd finds the file by itself later.
+   * Tell presignd when the store has taken the file, so that it is counted at once; default true.
+   * How that goes does not change the result: presignd finds the file by itself later.
    */
   complete?: boolean;
 
   /**
    * Ends the upload in whatever it does, waits included. When a packet was given and the store has
-   * not taken the file, presignd hears that it is cancelled (`DELETE`, best effort).
+   * not taken the file, presignd hears that it is cancelled (`DELETE`, best effort); when it has,
+   * the file stays.
    */
   signal?: AbortSignal;
 
@@ -128,8 +130,8 @@ export interface UploadResult {
 }
 
 /**
- * `hashing` (the checksum), `asking` (for a packet), `uploading`, `waiting` (until it is tried again),
- * `completing` (the file is there, presignd is told), `done`.
+ * `hashing` (the checksum), `asking` (for a packet), `uploading`, `waiting` (until it is tried
+ * again), `completing` (the file is there, presignd is told), `done`.
  */
 export type UploadState = "hashing" | "asking" | "uploading" | "waiting" | "completing" | "done";
 
@@ -151,7 +153,8 @@ export interface Progress extends Speed {
   attempt: number;
 }
 
-/** One of many files; `state` and `attempt` are missing when it was never begun. */
+/** One of many files; `state` and `attempt` are missing when it was never begun. Of a file that
+ * failed nothing is `loaded`, and `state` says how far it came. */
 export interface FileProgress extends Speed, Partial<Pick<Progress, "state" | "attempt">> {
   index: number;
   file: Blob;
@@ -181,7 +184,7 @@ export interface Packet {
   metadata: { path: string; content_length: number | null; content_type: string };
 }
 
-/** An RFC 9457 problem as presignd sends it; more members by code (`max_bytes`, `limit_name`, ...). */
+/** An RFC 9457 problem as presignd sends it; more members by code (`max_bytes`, `limit_name`). */
 export interface Problem {
   type?: string;
   title?: string;
@@ -193,7 +196,7 @@ export interface Problem {
 }
 
 /**
- * Why an upload failed. `message` is a sentence for a person, in English; `code` is for the program:
+ * Why an upload failed. `message` is a sentence for a person, in English; `code` is for programs:
  *
  * - one of presignd's: `file_too_large`, `quota_exceeded`, `rate_limited`, `missing_token`, ...
  * - `network_error`: no answer, after all attempts. `stage` says from whom. A proxy's 5xx page in

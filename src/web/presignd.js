@@ -15,7 +15,8 @@ const BROWSERS_OWN = /^(content-length|host)$/i; // headers that no page may set
 export class UploadError extends Error {
   constructor(code, message, members) {
     super(message);
-    Object.assign(this, { name: "UploadError", code, status: 0, problem: {} }, members);
+    const rest = { status: 0, problem: {}, retryable: false, ...members };
+    Object.assign(this, { name: "UploadError", code }, rest);
   }
 }
 
@@ -187,7 +188,7 @@ async function persist(job, stage, run) {
 
 const race = (job, work) => Promise.race([work, job.aborted]);
 
-// Runs work(signal, moved), which may fail for want of an answer only, as long as it is moved().
+// Runs work(signal, moved): if it fails, nobody answered. Too long without moved(), and it is cut.
 async function connected(job, stage, work) {
   job.signal.throwIfAborted();
   const cut = new AbortController();
@@ -295,7 +296,8 @@ async function send(job, attempt) {
   try {
     return await connected(job, "store", transfer);
   } catch (error) {
-    await read(job, file.stream().getReader().read()); // a vanished file looks like a broken connection
+    // Browsers call a file that vanished a network error.
+    await read(job, file.stream().getReader().read());
     throw error;
   }
 }

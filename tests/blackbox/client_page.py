@@ -26,7 +26,7 @@ import * as client from "/presignd.js";
 
 Object.assign(self, client);
 
-// A file whose bytes follow a pattern (Python: pattern()); large ones take no more memory than 1 MiB.
+// A file whose bytes follow a pattern (Python: pattern()), of at most 1 MiB in memory.
 self.bytes = (size) => new Uint8Array(size).map((_, i) => i * 7 + (i >> 8));
 self.file = (size, name = "file.bin", type = "application/pdf") => {
   const chunk = bytes(Math.min(size, 1 << 20));
@@ -120,8 +120,8 @@ def page(browser, page_server):
     run = runner(browser)
 
     def begin(script, *args):
-        run(f"self.task = (async (...args) => {{ {script} }})(...args); self.task.catch(() => {{}})",
-            *args)
+        run(f"self.task = (async (...args) => {{ {script} }})(...args);"
+            "self.task.catch(() => {})", *args)
 
     run.begin, run.end = begin, lambda: run("return await self.task")
     return run
@@ -194,8 +194,8 @@ class ScriptedHandler(http.server.BaseHTTPRequestHandler):
 
 class Scripted:
     """presignd and a store in one, by a script: `answers` are given in turn to what is asked, the
-    last one again and again; by default those of a day on which all goes well. An answer is (status,
-    body, headers), CUT, or a function that gives one."""
+    last one again and again; by default those of a day on which all goes well. An answer is
+    (status, body, headers), CUT, or a function that gives one."""
 
     def __init__(self):
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), ScriptedHandler)
@@ -273,8 +273,8 @@ def problem(status, code, headers=None, **more):
 
 def refusal(status, code, message="no"):
     """An answer of a store that refuses."""
-    body = f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>s-1</RequestId></Error>"
-    return status, body.encode(), {"Content-Type": "application/xml"}
+    body = f"<Code>{code}</Code><Message>{message}</Message><RequestId>s-1</RequestId>"
+    return status, f"<Error>{body}</Error>".encode(), {"Content-Type": "application/xml"}
 
 
 def parts(asked):

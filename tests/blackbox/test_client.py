@@ -132,9 +132,11 @@ def test_without_type_or_name(api, page, rgw, make, method):
 
 
 # nothing is left of the first three
-NAMES = ["..", " ", "\u202e", 'quo"te\'s.txt', "a\r\nX-Evil: 1.txt", "\u202egpj.exe", "../../etc/passwd", "C:\\x\\y.txt",
+NAMES = ["..", " ", "\u202e", 'quo"te\'s.txt', "a\r\nX-Evil: 1.txt", "\u202egpj.exe",
+         "../../etc/passwd", "C:\\x\\y.txt",
          "\0nul.txt", "%2e%2e%2f.txt", "${filename}", "a;b=c&d+e f#g?h.txt", "<img src=x>.txt",
-         "日本語 ☃ é.txt", "👩‍👩‍👧‍👦.png", "a" * 600 + ".txt", ".hidden", "name.", "CON"]
+         "日本語 ☃ é.txt", "👩‍👩‍👧‍👦.png", "a" * 600 + ".txt",
+         ".hidden", "name.", "CON"]
 
 
 def test_hostile_names(api, page, rgw):

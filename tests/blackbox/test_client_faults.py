@@ -136,8 +136,8 @@ def test_the_stores_own_address(page, scripted):
 # ---- SHA-256 -------------------------------------------------------------------------------------
 
 MIB = 1 << 20
-SIZES = [0, 1, 3, 55, 56, 57, 63, 64, 65, 119, 120, 128, 1000, MIB - 9, MIB - 8, MIB - 1, MIB, MIB + 1,
-         2 * MIB - 8, 2 * MIB, 2 * MIB + 3]
+SIZES = [0, 1, 3, 55, 56, 57, 63, 64, 65, 119, 120, 128, 1000,
+         MIB - 9, MIB - 8, MIB - 1, MIB, MIB + 1, 2 * MIB - 8, 2 * MIB, 2 * MIB + 3]
 
 
 def sha256(data):
@@ -343,8 +343,8 @@ def test_a_clock_that_was_set_back_and_a_packet_that_ended(page, scripted):
     page("""
         hurry(50)
         const now = Date.now
-        await go(file(1), { endpoint: args[0], onPacket: () => { Date.now = () => now() - 3600e3 } })
-        """, scripted.url)
+        const onPacket = () => { Date.now = () => now() - 3600e3 }
+        await go(file(1), { endpoint: args[0], onPacket })""", scripted.url)
     assert scripted.counts() == (2, 2, 1, 0)
 
 
@@ -411,8 +411,8 @@ def test_a_store_that_was_reached_is_not_blamed_for_its_cors(page, scripted):
 
 
 @pytest.mark.parametrize("answer", [
-    problem(404, "not_found"), problem(409, "upload_state", state="granted"), (404, HTML), (200, HTML),
-    problem(502, "storage_failed"), problem(401, "invalid_token")],
+    problem(404, "not_found"), problem(409, "upload_state", state="granted"), (404, HTML),
+    (200, HTML), problem(502, "storage_failed"), problem(401, "invalid_token")],
     ids=["no ledger", "missing", "html", "odd", "no right", "token"])
 def test_completing_changes_nothing(page, scripted, answer):
     scripted.will(complete=[answer])
@@ -610,7 +610,8 @@ def test_a_file_that_changed(browser, page, scripted, tmp_path, change, checksum
 
 @pytest.mark.parametrize("call", [
     "upload()", "upload(file(1))", "upload(file(1), {})", "upload('text', { endpoint: args[0] })",
-    "upload({ size: 1, type: '' }, { endpoint: args[0] })", "upload(file(1), { endpoint: '/here' })",
+    "upload({ size: 1, type: '' }, { endpoint: args[0] })",
+    "upload(file(1), { endpoint: '/here' })",
     "upload(file(1), { endpoint: 'localhost:8080' })", "upload(file(1), { endpoint: 'data:,x' })",
     "uploadAll()", "uploadAll(7, { endpoint: args[0] })"])
 def test_what_cannot_be(page, scripted, call):
@@ -633,7 +634,8 @@ def test_callbacks_that_throw(page, scripted):
 # ---- many files ----------------------------------------------------------------------------------
 
 ALL = """
-    const list = args[1].map((size, i) => file(size, "f" + i)), totals = [], ones = [], settledAt = []
+    const list = args[1].map((size, i) => file(size, "f" + i))
+    const totals = [], ones = [], settledAt = []
     let under = 0, most = 0
     const begun = new Set()
     const result = await uploadAll(list, { endpoint: args[0], ...args[2],
@@ -681,8 +683,8 @@ def test_no_files(page, scripted):
 
 def test_what_is_no_file_among_files(page, scripted):
     out = page("""
-        return outcomes(await uploadAll(new Set([file(1), "text", null]), { endpoint: args[0] }))""",
-               scripted.url)
+        const files = new Set([file(1), "text", null])
+        return outcomes(await uploadAll(files, { endpoint: args[0] }))""", scripted.url)
     assert [o["status"] for o in out] == ["fulfilled", "rejected", "rejected"]
     assert out[1]["reason"]["name"] == out[2]["reason"]["name"] == "TypeError"
 

@@ -3,20 +3,13 @@
 What a person does is done as a person does it (keys, clicks, drops), and what is looked at is what
 a person sees or hears. Where presignd or the store must misbehave, `Stage` plays both.
 """
-import http.server
-import json
 import re
-import struct
-import threading
-import time
-import zlib
 
 import pytest
-from browser import runner
-from service import TOP, Service, base_config, wait_until
-from tokens import token
+import tokens
+from service import TOP, Service, base_config
+from upload_page import EVIL, PACKET, Page, Stage, picture
 
-WEB = TOP / "src/web"
 AXE = TOP / "build/web-tools/node_modules/axe-core/axe.min.js"
 CODES = sorted(set(re.findall(r'X\(ST_\w+,\s*[4-5]\d\d, "(\w+)"',
                               (TOP / "include/presignd/status.h").read_text())))
@@ -49,152 +42,6 @@ def api(rgw, store_url):
         yield s
 
 
-# ---- the page, as a person has it ----------------------------------------------------------------
-
-WATCH = """
-    window.violations = [];
-    document.addEventListener('securitypolicyviolation', event =>
-        violations.push(event.violatedDirective + ' ' + event.blockedURI + ' ' + event.sample));
-    window.alert = text => violations.push('alert ' + text);
-"""
-ROWS = """
-    const seen = element => element && element.checkVisibility() ? element.innerText : '';
-    return [...document.querySelectorAll('.row')].map(row => ({
-        name: row.querySelector('.name').innerText.replace(/\\n/g, ''), state: row.dataset.state,
-        says: row.querySelector('.meta > span').innerText.replace(/\\s+/g, ' ').trim(),
-        percent: parseInt(row.querySelector('.percent').innerText || '-1'),
-        again: seen(row.querySelector('.again')), picture: !!row.querySelector('canvas') }));
-"""
-DROP = """
-    const transfer = new DataTransfer();
-    for (const [name, type, content] of arguments[0]) {
-        const bytes = typeof content === 'number' ? new Uint8Array(content)
-            : Uint8Array.from(content, sign => sign.charCodeAt());
-        transfer.items.add(new File([bytes], name, { type }));
-    }
-    const init = { bubbles: true, cancelable: true };
-    const target = document.querySelector('main');
-    if (arguments[1] === 'paste')
-        target.dispatchEvent(new ClipboardEvent('paste', { ...init, clipboardData: transfer }));
-    else for (const kind of ['dragover', 'drop'])
-        target.dispatchEvent(new DragEvent(kind, { ...init, dataTransfer: transfer }));
-"""
-
-
-class Page:
-    """A tab of its own, empty storage included."""
-
-    def __init__(self, driver):
-        self.driver, self.run = driver, runner(driver)
-        self.before = driver.current_window_handle
-        driver.switch_to.new_window("tab")
-        self.on_load(WATCH)
-        driver.get_log("browser")
-
-    def on_load(self, script):
-        self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
-
-    def close(self):
-        self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-        self.driver.close()
-        self.driver.switch_to.window(self.before)
-
-    def open(self, url, jwt=None, query=""):
-        self.driver.get(f"{url}/{query}" + (f"#token={jwt}" if jwt else ""))
-        self.wait(lambda: self.look("!document.querySelector('[data-starting]')"))
-
-    def look(self, expression):
-        return self.driver.execute_script(f"return {expression}")
-
-    def wait(self, condition, limit_s=15):
-        try:
-            return wait_until(condition, limit_s, every_s=0.05)
-        except AssertionError:
-            raise AssertionError(f"{self.rows()} {self.body()}") from None
-
-    # acts
-
-    def find(self, selector):
-        return self.driver.find_element("css selector", selector)
-
-    def click(self, selector):
-        self.find(selector).click()
-
-    def choose(self, *paths):
-        self.find("#files").send_keys("\n".join(map(str, paths)))
-
-    def drop(self, *files, how="drop"):
-        """Each (name, type, bytes or a number of zeros)."""
-        rows = [(n, t, c if isinstance(c, int) else c.decode("latin-1")) for n, t, c in files]
-        self.driver.execute_script(DROP, rows, how)
-
-    def press(self, key, shift=False):
-        from selenium.webdriver.common.action_chains import ActionChains
-        from selenium.webdriver.common.keys import Keys
-        chain = ActionChains(self.driver)
-        chain = chain.key_down(Keys.SHIFT).send_keys(key).key_up(Keys.SHIFT) if shift else \
-            chain.send_keys(key)
-        chain.perform()
-
-    def throttle(self, bytes_s):
-        """How fast it may send; -1: as fast as it can."""
-        self.driver.set_network_conditions(latency=0, download_throughput=-1,
-                                           upload_throughput=bytes_s)
-
-    def emulate(self, **features):
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [
-            {"name": f"prefers-{k.replace('_', '-')}", "value": v} for k, v in features.items()]})
-
-    def width(self, pixels, height=800):
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
-            "width": pixels, "height": height, "deviceScaleFactor": 1, "mobile": False})
-
-    # sights
-
-    def rows(self):
-        return self.driver.execute_script(ROWS)
-
-    def row(self, index=0):
-        rows = self.rows()
-        return rows[index] if index < len(rows) else {"state": None, "says": "", "percent": -1}
-
-    def body(self):
-        return self.text("document.body.innerText")
-
-    def text(self, expression):
-        """With every blank of it the same, lines apart."""
-        return self.look(expression).replace("\u00a0", " ")
-
-    def said(self):
-        """The latest that a screen reader has read out."""
-        return self.text("document.getElementById('said').textContent")
-
-    def total(self):
-        return self.look("document.getElementById('total-title').innerText")
-
-    def wait_states(self, *states, limit_s=15):
-        self.wait(lambda: [r["state"] for r in self.rows()] == list(states), limit_s)
-        return self.rows()
-
-    def focused(self):
-        return self.look("document.activeElement.getAttribute('aria-label') || "
-                         "document.activeElement.innerText || document.activeElement.id")
-
-    def packet(self, index=0):
-        """The packet behind the row's triangle."""
-        row = f".row:nth-child({index + 1})"
-        if self.look(f"document.querySelector('{row} .packet').hidden"):
-            self.click(f"{row} .disclose")
-        return dict(self.look(f"[...document.querySelectorAll('{row} .packet div')].map(line => "
-                              "[...line.children].map(cell => cell.textContent))"))
-
-    def console(self):
-        """What the console shows beside refused requests, which browsers log by themselves."""
-        return [e["message"] for e in self.driver.get_log("browser")
-                if "Failed to load resource" not in e["message"]
-                and "'beforeunload' confirmation" not in e["message"]]
-
-
 @pytest.fixture
 def page(browser):
     """After every test: the policy was kept, and the console is clean."""
@@ -202,20 +49,8 @@ def page(browser):
     yield page
     faults = page.look("window.violations ?? []") + page.console()
     page.throttle(-1)
-    page.emulate(color_scheme="light")
     page.close()
     assert faults == []
-
-
-def picture():
-    """A small PNG."""
-    def chunk(kind, data):
-        return (struct.pack(">I", len(data)) + kind + data +
-                struct.pack(">I", zlib.crc32(kind + data)))
-    rows = b"".join(b"\0" + bytes(c for x in range(64) for c in (x * 4, y * 8, 128))
-                    for y in range(32))
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 64, 32, 8, 2, 0, 0, 0)) +
-            chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
 
 def stored(rgw, key):
@@ -476,11 +311,11 @@ def test_a_token_that_ends_half_way(page, api):
         page.wait(lambda: page.find("#sign-in").is_displayed())
         assert page.find("#sign-in-title").text == "Your sign-in has ended"
         page.wait(lambda: page.row(2)["says"].startswith("Waiting for sign-in"))
-        page.find("#token").send_keys(token(key=(api.dir / "secret").read_bytes()) + "\n")
+        page.find("#token").send_keys(tokens.token(key=(api.dir / "secret").read_bytes()) + "\n")
         page.wait_states("done", "done", "done")
         assert not page.find("#sign-in").is_displayed()
     finally:
-        api.write("secret", token.__globals__["SECRET"])
+        api.write("secret", tokens.SECRET)
         api.reload()
 
 
@@ -514,59 +349,12 @@ def test_signed_in_by_a_cookie(page, rgw, store_url):
 
 # ---- a presignd and a store that misbehave -------------------------------------------------------
 
-EVIL = "</span><img src=x onerror=alert(1)><script>alert(2)</script>"
-PACKET = {"id": "1", "method": "POST", "fields": {"key": EVIL, "policy": "p"}, "key": EVIL,
-          "bucket": "b", "expires_at": "2026-01-01T00:00:00Z", "expires_in": 900}
-
-
-class StageHandler(http.server.BaseHTTPRequestHandler):
-    def answer(self, status, body, kind, headers=None):
-        data = body if isinstance(body, bytes) else body.encode()
-        self.send_response(status)
-        for name, value in ({"Content-Type": kind, "Content-Length": str(len(data)),
-                             "Access-Control-Allow-Origin": "*"} | (headers or {})).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(data)
-
-    def do_GET(self):
-        path = self.path.partition("?")[0]
-        if path == "/v1/quota":
-            self.answer(200, json.dumps(self.server.quota), "application/json")
-            return
-        file = WEB / ("index.html" if path == "/" else path[1:])
-        kinds = {".html": "text/html", ".js": "text/javascript", ".css": "text/css",
-                 ".svg": "image/svg+xml"}
-        self.answer(200, file.read_bytes(), kinds[file.suffix],
-                    {"Content-Security-Policy": self.server.policy})
-
-    def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        answer = self.server.store if self.path == "/bucket" else self.server.grant
-        status, body, headers = answer
-        if body is PACKET:
-            body = PACKET | {"url": f"{self.server.origin}/bucket"}
-        kind = "application/xml" if isinstance(body, str) else "application/problem+json"
-        self.answer(status, body if isinstance(body, str) else json.dumps(body), kind, headers)
-
-    def do_DELETE(self):
-        self.answer(204, b"", "text/plain")
-
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def stage(api):
-    """Serves the page with presignd's own policy; `grant` and `store` are the answers."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), StageHandler)
-    server.origin = f"http://127.0.0.1:{server.server_address[1]}"
-    server.policy = api.get("/").headers["Content-Security-Policy"]
-    server.quota = {"user": EVIL, "plan": EVIL, "limits": []}
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    """With presignd's own policy."""
+    stage = Stage(api.get("/").headers["Content-Security-Policy"])
+    yield stage
+    stage.close()
 
 
 def problem(status, code, headers=None, **members):
@@ -756,30 +544,32 @@ def test_no_sideways_scroll(page, stage):
             page.width(width)
             assert page.look("document.documentElement.scrollWidth <= innerWidth"), (where, width)
 
-    try:
-        page.open(stage.origin, "a.b.c")
-        check("empty")
-        page.drop(("x" * 200, "text/plain", 5), ("a.txt", "text/plain", 5))
-        page.wait_states("done", "done")
-        page.packet()
-        stage.grant = problem(429, "rate_limited", {"Retry-After": "100"})
-        page.drop(TEXT)
-        page.wait(lambda: page.row(2)["state"] == "held")
-        check("with files")
-        page.driver.execute_script("confirm = () => true")
-        page.click("#sign-out")
-        check("signed out")
-    finally:
-        stage.quota = {"user": EVIL, "plan": EVIL, "limits": []}
+    page.open(stage.origin, "a.b.c")
+    check("empty")
+    page.drop(("x" * 200, "text/plain", 5), ("a.txt", "text/plain", 5))
+    page.wait_states("done", "done")
+    page.packet()
+    stage.grant = problem(429, "rate_limited", {"Retry-After": "100"})
+    page.drop(TEXT)
+    page.wait(lambda: page.row(2)["state"] == "held")
+    check("with files")
+    page.driver.execute_script("confirm = () => true")
+    page.click("#sign-out")
+    check("signed out")
 
 
 def test_nothing_moves_for_who_wants_that(page, stage):
-    page.emulate(reduced_motion="reduce")
     stage.grant = problem(422, "file_too_small", min_bytes=9)
     page.open(stage.origin, "a.b.c")
     page.drop(TEXT)
     page.wait_states("failed")
-    assert page.look("document.getAnimations().length") == 0
+    moves = """['.row', '.drop', '.target'].map(name => {
+        const { animationName, transitionDuration } =
+            getComputedStyle(document.querySelector(name));
+        return animationName !== 'none' || parseFloat(transitionDuration) > 0 })"""
+    assert page.look(moves) == [False, False, False]
+    page.emulate(reduced_motion="no-preference")
+    assert page.look(moves) == [True, True, True]
 
 
 @pytest.mark.parametrize("scheme, width", [("light", 1280), ("dark", 1280), ("light", 390)])
@@ -801,26 +591,23 @@ def test_axe(page, stage, scheme, width):
         {"name": str(i), "kind": "bytes", "limit": 100, "used": used, "reserved": 0,
          "remaining": 100 - used, "window_s": 86400, "resets_at": "2099-01-01T00:00:00Z"}
         for i, used in enumerate((10, 95, 100))]}
-    try:
-        page.open(stage.origin, "a.b.c", "?profile=photos")
-        check("empty")
-        stage.grant, stage.store = (201, PACKET, {}), (204, "", {})
-        page.drop(TEXT, ("cat.png", "image/png", picture()))
-        page.wait_states("done", "done")
-        page.packet()
-        stage.grant = problem(422, "file_too_small", min_bytes=9)
-        page.drop(TEXT)
-        page.wait(lambda: page.row(2)["state"] == "failed")
-        stage.grant = problem(429, "rate_limited", {"Retry-After": "100"})
-        page.drop(TEXT)
-        page.wait(lambda: page.row(3)["state"] == "held")
-        check("with files, refused")
-        page.driver.execute_script("document.body.classList.add('dragging')")
-        check("dragging")
-        page.driver.execute_script("document.body.classList.remove('dragging')")
-        page.driver.execute_script("confirm = () => true")
-        page.click("#sign-out")
-        page.find("#token").send_keys("\n")
-        check("signed out")
-    finally:
-        stage.quota = {"user": EVIL, "plan": EVIL, "limits": []}
+    page.open(stage.origin, "a.b.c", "?profile=photos")
+    check("empty")
+    stage.grant, stage.store = (201, PACKET, {}), (204, "", {})
+    page.drop(TEXT, ("cat.png", "image/png", picture()))
+    page.wait_states("done", "done")
+    page.packet()
+    stage.grant = problem(422, "file_too_small", min_bytes=9)
+    page.drop(TEXT)
+    page.wait(lambda: page.row(2)["state"] == "failed")
+    stage.grant = problem(429, "rate_limited", {"Retry-After": "100"})
+    page.drop(TEXT)
+    page.wait(lambda: page.row(3)["state"] == "held")
+    check("with files, refused")
+    page.driver.execute_script("document.body.classList.add('dragging')")
+    check("dragging")
+    page.driver.execute_script("document.body.classList.remove('dragging')")
+    page.driver.execute_script("confirm = () => true")
+    page.click("#sign-out")
+    page.find("#token").send_keys("\n")
+    check("signed out")

@@ -12,13 +12,15 @@ import http.server
 import json
 import re
 import threading
+import time
 
 import pytest
 from browser import PageServer, runner
 from service import TOP, wait_until
 
 MODULE = TOP / "src/web/presignd.js"
-LIMIT_S = 20
+PIECE = 1 << 20
+HOLD_S = 60  # longer than the browser waits for a script
 CUT = "cut"  # instead of an answer: its beginning, and the connection ends
 
 HELPERS = """
@@ -164,7 +166,11 @@ class ScriptedHandler(http.server.BaseHTTPRequestHandler):
 
     def asked(self):
         length = int(self.headers.get("Content-Length") or 0)
-        return Asked(self.command, self.path, self.headers, self.rfile.read(length))
+        pieces = []
+        for left in range(length, 0, -PIECE):
+            pieces.append(self.rfile.read(min(left, PIECE)))
+            time.sleep(self.server.pace_s)  # as on a slow line
+        return Asked(self.command, self.path, self.headers, b"".join(pieces))
 
     def answer(self, status, body=b"", headers=None):
         kind = "application/problem+json" if status >= 400 else "application/json"
@@ -200,7 +206,7 @@ class Scripted:
     def __init__(self):
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), ScriptedHandler)
         self.server.daemon_threads = True
-        self.server.take, self.server.cors = self.take, True
+        self.server.take, self.server.cors, self.server.pace_s = self.take, True, 0
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         self.lock, self.all, self.held = threading.Lock(), [], []
         self.plan = {"grant": [(201, self.packet())], "store": [(204,)], "complete": [(200, {})],
@@ -238,7 +244,7 @@ class Scripted:
         self.held.append(event)
 
         def wait():
-            event.wait(LIMIT_S)
+            event.wait(HOLD_S)
             return then
         return wait
 

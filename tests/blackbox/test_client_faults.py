@@ -291,6 +291,21 @@ def test_a_connection_that_stands_still(page, scripted, kind):
     assert out["value"]["id"] and len(scripted.asked(kind)) == 2
 
 
+def test_a_connection_that_is_slow(page, scripted):
+    """It takes longer than one that stands still would be given, but it moves."""
+    scripted.server.pace_s = 0.03
+    out = page("""
+        hurry(40)
+        const began = performance.now()
+        const out = await go(file(90 << 20), { endpoint: args[0] })
+        return { ...out, s: (performance.now() - began) / 1000 }""", scripted.url)
+    assert out["value"]["id"] and scripted.counts() == (1, 1, 1, 0)
+    assert out["s"] > 2
+    check_progress(out, 90 * MIB)
+    rates = [p["rate"] for p in out["progress"] if p["rate"]]
+    assert rates and max(rates) < 1e9
+
+
 def test_an_answer_that_was_lost(page, scripted):
     """The store took the file, but nobody heard it: by the time of the next attempt the packet has
     ended, and presignd knows."""

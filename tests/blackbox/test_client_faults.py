@@ -111,8 +111,10 @@ def test_names(page, scripted, name, sent):
     assert 'filename="file"' in parts(scripted.asked("store")[0])[-1][1]
 
 
-def test_put(page, scripted):
-    """The headers of the packet but those that a browser sets itself; the address without query."""
+def test_put(browser, page, scripted):
+    """The headers of the packet but those that a browser sets itself, and complains of; the address
+    without query."""
+    browser.get_log("browser")
     scripted.will(
         grant=[(201, scripted.packet(
             method="PUT", url=scripted.url + "/bucket/a/b%20c?X-Amz-Signature=s", fields=None,
@@ -122,6 +124,7 @@ def test_put(page, scripted):
     (sent,) = scripted.asked("store")
     assert sent.method == "PUT" and sent.body == pattern(3)
     assert sent.headers["Content-Type"] == "image/png" and sent.headers["Content-Length"] == "3"
+    assert not [e for e in browser.get_log("browser") if "unsafe header" in e["message"]]
     assert out["value"]["url"] == scripted.url + "/bucket/a/b%20c"
     assert out["value"]["etag"] == "abc"
 
@@ -577,6 +580,27 @@ def test_aborted_by_its_own_progress(page, scripted, state, counts):
           endpoint: args[0], onProgress, signal: controller.signal }))""", scripted.url, state)
     wait_until(lambda: len(scripted.asked("cancel")) >= counts[3])
     assert ("value" in out) == (state == "done") and scripted.counts() == counts
+
+
+def test_a_signal_that_lives_longer(page, scripted):
+    """One for all the uploads of a page: it keeps nothing of those that have ended."""
+    scripted.will(grant=[(201, scripted.packet()), problem(403, "quota_exceeded")])
+    assert page("""
+        const { signal } = new AbortController()
+        let listening = 0
+        const { addEventListener, removeEventListener } = EventTarget.prototype
+        signal.addEventListener = (...what) => {
+          listening++
+          addEventListener.apply(signal, what)
+        }
+        signal.removeEventListener = (...what) => {
+          listening--
+          removeEventListener.apply(signal, what)
+        }
+        await settled(upload(file(1), { endpoint: args[0], signal }))
+        await settled(upload(file(1), { endpoint: args[0], signal }))
+        return listening""", scripted.url) == 0
+    assert scripted.counts() == (2, 1, 1, 0)
 
 
 def test_aborted_between_two_slices(page, scripted):

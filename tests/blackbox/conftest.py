@@ -16,6 +16,11 @@ import browser as browsers  # noqa: E402
 from service import BIN, CREDENTIALS, TOP, Service, base_config  # noqa: E402
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "without_presignd: the program is not run; nothing there is "
+                            "for a sanitizer to watch")
+
+
 def pytest_sessionstart(session):
     if not BIN.exists():
         pytest.exit(f"{BIN} is not built (PRESIGND_BIN names another)", 2)

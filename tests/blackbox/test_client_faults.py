@@ -12,6 +12,8 @@ from client_page import (CUT, MODULE, page, page_server, parts, pattern, problem
                          refusal, scripted)
 from service import TOP, wait_until
 
+pytestmark = pytest.mark.without_presignd
+
 BYTES_MAX = 6144
 HTML = "<!doctype html><title>502 Bad Gateway</title>"
 GO = "hurry(50); return await go(file(1000), { endpoint: args[0], token: 't', ...args[1] })"

@@ -135,3 +135,11 @@ def test_the_client_is_cancelled(api, browser, choose):
     browser.execute_script("session.token = () => { cancel.click(); return jwt }")
     element = choose(api.token(), TEXT.encode())
     assert wait_until(lambda: element("message").text) == "Cancelled"
+
+
+def test_the_client_and_an_empty_file(api, browser, choose):
+    """Nothing of nothing is no number a progress bar takes."""
+    element = choose(api.token(), b"")
+    assert wait_until(lambda: element("message").text) == api.ask(
+        {"content_type": "text/plain", "content_length": 0}).json["detail"]
+    assert not [e for e in browser.get_log("browser") if "Failed to load" not in e["message"]]

@@ -92,9 +92,10 @@ async function start(row) {
     if (isMine()) finish(row);
   } catch (error) {
     if (isMine()) fail(row, error);
+  } finally {
+    refreshLimits();
+    pump();
   }
-  refreshLimits();
-  pump();
 }
 
 function move(row, progress) {
@@ -342,7 +343,7 @@ const SOON_MS = 3600e3;
 let refreshing = 0;
 
 function takeLimits(quota) {
-  const limits = Array.isArray(quota?.limits) ? quota.limits : [];
+  const limits = Array.from(quota?.limits ?? []).filter((limit) => typeof limit?.kind === "string");
   const now = Date.now();
   state.limits = limits;
   showLimits($("quota"), limits, now);
@@ -370,11 +371,19 @@ function show(row) {
       limits: state.limits,
       now,
       origin: location.origin,
-      host: URL.parse(row.packet?.url ?? "")?.host,
+      host: hostOf(row.packet?.url),
       goesOn: row.state === "held",
       retryAfter: row.retryAt ? Math.max((row.retryAt - now) / 1000, 0) : undefined,
     });
   showRow(row, { now, canRetry: canRetry(row), signedOut: Boolean(state.signIn) });
+}
+
+function hostOf(url) {
+  try {
+    return new URL(url).host;
+  } catch {
+    return "";
+  }
 }
 
 function showTotal() {

@@ -92,9 +92,14 @@ export function nameText(name) {
   return String(name).replace(INVISIBLE, "").trim() || "Unnamed file";
 }
 
+/* Signs as a person sees them; where a browser cannot tell, as Unicode numbers them. */
+function segments(name) {
+  return Intl.Segmenter ? new Intl.Segmenter().segment(name) : name;
+}
+
 /* The name in two parts; what does not fit is cut out between them, so that the ending stays. */
 export function nameParts(name) {
-  const signs = Array.from(new Intl.Segmenter().segment(name), (part) => part.segment);
+  const signs = Array.from(segments(name), (part) => part.segment ?? part);
   if (signs.length <= SHORT) return [name, ""];
   return [signs.slice(0, -TAIL).join(""), signs.slice(-TAIL).join("")];
 }
@@ -197,9 +202,8 @@ export function limitWords(limit, now, locale) {
     notes.push(`${numberText(limit.limit, locale)} more ${everyText(limit.window_s, locale)}`);
   else if (limit.resets_at && limit.kind !== "open")
     notes.push(`resets ${whenText(limit.resets_at, now, locale)}`);
-  const title = (LIMIT_TITLES[limit.kind] ?? (() => readable(limit.name)))(
-    periodText(limit, locale),
-  );
+  const titles = Object.hasOwn(LIMIT_TITLES, limit.kind) ? LIMIT_TITLES[limit.kind] : null;
+  const title = titles ? titles(periodText(limit, locale)) : readable(limit.name);
   return { title, text: notes.join(" · "), share, level };
 }
 
@@ -396,11 +400,10 @@ const SAYS = {
           true,
         ],
   storage_refused: (c) => {
-    const [first, again] = STORE_SAYS[c.error.storageCode] ?? [
-      `The storage did not take the file${c.error.storageCode ? ` (${cut(c.error.storageCode)})` : ""}.`,
-      true,
-    ];
-    return ["Storage refused", first, again];
+    const code = c.error.storageCode;
+    if (Object.hasOwn(STORE_SAYS, code)) return ["Storage refused", ...STORE_SAYS[code]];
+    const named = code ? ` (${cut(code)})` : "";
+    return ["Storage refused", `The storage did not take the file${named}.`, true];
   },
 };
 
@@ -494,9 +497,17 @@ export function refusalWords(error, known) {
   c.error = error ?? {};
   c.problem = c.error.problem ?? {};
   c.retryAfter ??= amount(c.error.retryAfter) ?? 0;
-  const says = Object.hasOwn(SAYS, c.error.code) ? SAYS[c.error.code] : unknown;
-  const [title, text, again = false] = says(c);
+  const [title, text, again = false] = saysOf(c);
   return { title, text: text.trim(), again };
+}
+
+/* A refusal must never be lost for want of words: what cannot be said is said plainly. */
+function saysOf(c) {
+  try {
+    return (Object.hasOwn(SAYS, c.error.code) ? SAYS[c.error.code] : unknown)(c);
+  } catch {
+    return ["Not uploaded", "Something went wrong.", true];
+  }
 }
 
 function unknown(c) {

@@ -8,7 +8,7 @@ import re
 import pytest
 import tokens
 from service import TOP, Service, base_config
-from upload_page import EVIL, PACKET, Page, Stage, picture
+from upload_page import EVIL, PACKET, Page, Stage, picture, problem, xml
 
 AXE = TOP / "build/web-tools/node_modules/axe-core/axe.min.js"
 CODES = sorted(set(re.findall(r'X\(ST_\w+,\s*[4-5]\d\d, "(\w+)"',
@@ -355,14 +355,6 @@ def stage(api):
     stage = Stage(api.get("/").headers["Content-Security-Policy"])
     yield stage
     stage.close()
-
-
-def problem(status, code, headers=None, **members):
-    return status, {"status": status, "code": code, "detail": EVIL} | members, headers or {}
-
-
-def xml(status, code, message=""):
-    return status, f"<Error><Code>{code}</Code><Message>{message}</Message></Error>", {}
 
 
 @pytest.mark.parametrize("grant, store, wanted", [

@@ -184,6 +184,14 @@ PACKET = {"id": "1", "method": "POST", "fields": {"key": EVIL, "policy": "p"}, "
           "bucket": "b", "expires_at": "2026-01-01T00:00:00Z", "expires_in": 900}
 
 
+def problem(status, code, headers=None, **members):
+    return status, {"status": status, "code": code, "detail": EVIL} | members, headers or {}
+
+
+def xml(status, code, message=""):
+    return status, f"<Error><Code>{code}</Code><Message>{message}</Message></Error>", {}
+
+
 class StageHandler(http.server.BaseHTTPRequestHandler):
     def answer(self, status, body, kind, headers=None):
         data = body if isinstance(body, bytes) else body.encode()

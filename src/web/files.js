@@ -1,5 +1,5 @@
 /*
- * files.js - the files of a drop or a paste, those in folders too.
+ * files.js - the files of a drop anywhere or a paste, those in folders too.
  *
  * A folder is read through the entries API, which every browser has under its old name; bounded in
  * depth and number, for a person who drops a whole disk wants to be told, not obeyed.
@@ -9,12 +9,38 @@ const FILES_MAX = 1000;
 const DEPTH_MAX = 16;
 const LITTER = new Set([".DS_Store", "Thumbs.db", "desktop.ini"]);
 
+/* Calls add(files, notes); notes are sentences about what was left out. */
+export function listenToFiles(add) {
+  const take = async (event, transfer) => {
+    event.preventDefault();
+    const { files, notes } = await filesOf(transfer);
+    add(files, notes);
+  };
+  const over = (on) => document.body.classList.toggle("dragging", on);
+  document.addEventListener("paste", (event) => {
+    if (holdsFiles(event.clipboardData)) take(event, event.clipboardData);
+  });
+  addEventListener("dragover", (event) => {
+    if (!holdsFiles(event.dataTransfer)) return;
+    event.preventDefault();
+    event.dataTransfer.dropEffect = "copy";
+    over(true);
+  });
+  addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) over(false); // it left the window, not just an element
+  });
+  addEventListener("drop", (event) => {
+    over(false);
+    if (holdsFiles(event.dataTransfer)) take(event, event.dataTransfer);
+  });
+}
+
 /* Does this drag hold files, and not a text or a link? */
-export function holdsFiles(transfer) {
+function holdsFiles(transfer) {
   return Array.from(transfer?.types ?? []).includes("Files");
 }
 
-/* { files, notes }: notes are sentences about what was left out. */
+/* { files, notes } */
 export async function filesOf(transfer) {
   // entries and files are gone once this turn of the event loop ends: all are fetched first
   const items = Array.from(transfer.items ?? []).filter((item) => item.kind === "file");

@@ -8,24 +8,17 @@
  * Nothing from outside (names, problems, answers of the store) enters the page but as text.
  */
 import { upload } from "./presignd.js";
-import { filesOf, holdsFiles } from "./files.js";
+import { listenToFiles } from "./files.js";
 import { showLimits } from "./quota.js";
 import { createView, fillPacket, isOver, showRow } from "./row.js";
-import { askWho, cleanToken, findToken, forgetToken, keepToken } from "./session.js";
-import {
-  durationText,
-  filesText,
-  part,
-  percentText,
-  rateText,
-  refusalWords,
-  sizeText,
-} from "./words.js";
+import { askWho, cleanToken, findToken, forgetToken, giveBack, keepToken } from "./session.js";
+import { filesText, part, percentText, refusalWords, totalText } from "./words.js";
 
 const BASE = new URL(".", import.meta.url);
 const AT_ONCE = 4;
 const PATIENCE_S = 120; // a longer wait is the person's to decide on
 const TITLE = document.title;
+const BEGIN_ANEW = new Set(["idempotency_conflict", "upload_state", "not_found"]);
 const NO_PROGRESS = { state: "asking", loaded: 0, total: 0, rate: 0, remaining: null, attempt: 1 };
 
 /** @returns {any} */
@@ -45,12 +38,12 @@ const state = {
 
 // ---- the queue ----------------------------------------------------------------------------------
 
-function addFiles(files) {
-  showNotice("");
+function addFiles(files, notes = []) {
+  showNotice(notes.join(" "));
   const list = Array.from(files);
   if (list.length === 0) return;
   const rows = list.map((file) => {
-    const row = { file, state: "queued", progress: NO_PROGRESS, profile: "" };
+    const row = { file, state: "queued", progress: NO_PROGRESS, profile: "", key: "", granted: "" };
     row.view = createView(row, { stop: stopOrRemove, again: retry });
     return row;
   });
@@ -76,6 +69,8 @@ function pump() {
 async function start(row) {
   const controller = new AbortController();
   const isMine = () => row.controller === controller; // no longer once cancelled or begun anew
+  if (row.profile !== state.profile || row.verified !== state.verify) release(row);
+  row.key ||= crypto.getRandomValues(new Uint32Array(4)).join("-");
   Object.assign(row, { state: "working", controller, packet: null, progress: NO_PROGRESS });
   Object.assign(row, { profile: state.profile, verified: state.verify, began: performance.now() });
   show(row);
@@ -83,7 +78,9 @@ async function start(row) {
     await upload(row.file, {
       endpoint: BASE,
       signal: controller.signal,
-      checksum: state.verify ? "sha256" : "auto",
+      idempotencyKey: row.key,
+      // asked for again with the same key, it must be the same wish
+      checksum: state.verify || row.hashed ? "sha256" : "auto",
       ...(state.profile && { profile: state.profile }),
       ...(state.token && { getToken: tokenFor(row) }),
       onProgress: (progress) => isMine() && move(row, progress),
@@ -100,12 +97,14 @@ async function start(row) {
 
 function move(row, progress) {
   row.progress = progress;
+  row.hashed ||= progress.state === "hashing";
   show(row);
   showTotal();
 }
 
 function hold(row, packet) {
   row.packet = packet;
+  row.granted = String(packet.id);
   fillPacket(row);
   pump();
 }
@@ -113,6 +112,7 @@ function hold(row, packet) {
 function finish(row) {
   row.took = (performance.now() - row.began) / 1000;
   row.progress = { ...row.progress, loaded: row.file.size, total: row.file.size, rate: 0 };
+  forgetGrant(row);
   settle(row, "done");
   sayEnd(`${row.view.name} uploaded.`);
 }
@@ -121,6 +121,10 @@ function fail(row, error) {
   if (error?.code === "missing_token" || error?.code === "invalid_token") {
     settle(row, "queued");
     askToSignIn("ended");
+    return;
+  }
+  if (error?.problem?.state === "completed" && row.granted) {
+    finish(row); // an earlier attempt got through: only the store's answer was lost
     return;
   }
   row.error = error;
@@ -132,6 +136,7 @@ function fail(row, error) {
     return;
   }
   settle(row, "failed");
+  if (!row.refusal.again || BEGIN_ANEW.has(error.code)) release(row);
   tick();
   sayEnd(`${row.view.name} was not uploaded. ${row.refusal.title}. ${row.refusal.text}`);
 }
@@ -145,6 +150,19 @@ function slowDown(row) {
   say(`${row.refusal.title}. ${row.refusal.text}`);
 }
 
+/*
+ * What was reserved for a file that failed is kept for its retry, which asks with the same key and is
+ * not charged twice. When it is not needed any more presignd hears of it, so that the place is free.
+ */
+function release(row) {
+  if (row.granted) giveBack(BASE, state.token, row.granted).then(() => refreshLimits());
+  forgetGrant(row);
+}
+
+function forgetGrant(row) {
+  Object.assign(row, { key: "", granted: "", hashed: false });
+}
+
 function settle(row, next) {
   row.controller = null;
   row.state = next;
@@ -154,6 +172,9 @@ function settle(row, next) {
 
 function cancel(row) {
   const { controller } = row;
+  // with a packet of its own upload() gives it back, unless the store has the file by now
+  if (controller && row.packet) forgetGrant(row);
+  else release(row);
   clearRefusal(row);
   settle(row, "cancelled");
   controller?.abort();
@@ -181,6 +202,7 @@ function remove(rows) {
   const first = state.rows.findIndex((row) => gone.has(row));
   const hadFocus = rows.some((row) => row.view.element.contains(document.activeElement));
   state.rows = state.rows.filter((row) => !gone.has(row));
+  rows.forEach(release);
   for (const row of rows) row.view.element.remove();
   showTotal();
   const next = state.rows[Math.min(first, state.rows.length - 1)];
@@ -372,6 +394,7 @@ function show(row) {
       now,
       origin: location.origin,
       host: hostOf(row.packet?.url),
+      kept: () => state.rows.some((one) => one.state === "failed" && one.granted),
       goesOn: row.state === "held",
       retryAfter: row.retryAt ? Math.max((row.retryAt - now) / 1000, 0) : undefined,
     });
@@ -399,7 +422,7 @@ function showTotal() {
 
   $("uploads").hidden = state.rows.length === 0;
   $("total-title").textContent = `${done} of ${state.rows.length - count("cancelled")} uploaded`;
-  $("total-text").textContent = totalWords({ active, failed, size, loaded, rate });
+  $("total-text").textContent = totalText({ active, failed, size, loaded, rate });
   $("total-bar").value = share;
   $("uploads").dataset.state = active > 0 ? "active" : failed > 0 ? "failed" : "done";
   showButton("retry-all", count("failed") > 1 && state.rows.filter(mayRetryNow).length > 1);
@@ -417,17 +440,6 @@ function loadedOf(row) {
 
 function mayRetryNow(row) {
   return row.state === "failed" && canRetry(row) && !row.retryAt;
-}
-
-function totalWords({ active, failed, size, loaded, rate }) {
-  const notes = [];
-  if (active > 0)
-    notes.push(`${sizeText(loaded, undefined, { steady: true })} of ${sizeText(size)}`);
-  else if (size > 0) notes.push(sizeText(size));
-  if (active > 0 && rate > 0)
-    notes.push(rateText(rate), `${durationText((size - loaded) / rate)} left`);
-  if (failed > 0) notes.push(`${failed} not uploaded`);
-  return notes.join(" · ");
 }
 
 /* A button that goes away hands the focus on. */
@@ -501,34 +513,7 @@ function listen() {
     const token = findToken();
     if (token && token !== state.token) boot(token);
   });
-  document.addEventListener("paste", (event) => {
-    if (holdsFiles(event.clipboardData)) takeTransfer(event, event.clipboardData);
-  });
-  listenToDrags();
-}
-
-function listenToDrags() {
-  const over = (on) => document.body.classList.toggle("dragging", on);
-  addEventListener("dragover", (event) => {
-    if (!holdsFiles(event.dataTransfer)) return;
-    event.preventDefault();
-    event.dataTransfer.dropEffect = "copy";
-    over(true);
-  });
-  addEventListener("dragleave", (event) => {
-    if (!event.relatedTarget) over(false); // it left the window, not just an element
-  });
-  addEventListener("drop", (event) => {
-    over(false);
-    if (holdsFiles(event.dataTransfer)) takeTransfer(event, event.dataTransfer);
-  });
-}
-
-async function takeTransfer(event, transfer) {
-  event.preventDefault();
-  const { files, notes } = await filesOf(transfer);
-  addFiles(files);
-  showNotice(notes.join(" "));
+  listenToFiles(addFiles);
 }
 
 function chooseProfile() {

@@ -43,7 +43,7 @@ export function forgetToken() {
  * remembered | { who: "nobody", code } | { who: "unclear" }: presignd gave no useful answer.
  */
 export async function askWho(base, token) {
-  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  const headers = headersFor(token);
   try {
     const answer = await fetch(new URL("v1/quota", base), { headers, cache: "no-store" });
     if (answer.ok) return { who: "known", quota: await answer.json() };
@@ -62,6 +62,17 @@ async function askDryRun(base, headers) {
     body: JSON.stringify({ content_type: "", content_length: 1 }),
   });
   return answer.status === 401 ? { who: "nobody", code: await codeOf(answer) } : { who: "known" };
+}
+
+/* An upload that will not be needed any more: its open place is free. The page may be going. */
+export async function giveBack(base, token, id) {
+  const address = new URL(`v1/uploads/${encodeURIComponent(id)}`, base);
+  const options = { method: "DELETE", headers: headersFor(token), keepalive: true };
+  await fetch(address, options).catch(() => {}); // else presignd finds out when its packet ends
+}
+
+function headersFor(token) {
+  return token ? { Authorization: `Bearer ${token}` } : {};
 }
 
 async function codeOf(answer) {

@@ -230,6 +230,18 @@ export function progressText(progress, locale) {
   return notes.join(" · ");
 }
 
+/* What all files together are doing. */
+export function totalText({ active, failed, size, loaded, rate }, locale) {
+  const notes = [];
+  if (active > 0)
+    notes.push(`${sizeText(loaded, locale, { steady: true })} of ${sizeText(size, locale)}`);
+  else if (size > 0) notes.push(sizeText(size, locale));
+  if (active > 0 && rate > 0)
+    notes.push(rateText(rate, locale), `${durationText((size - loaded) / rate, locale)} left`);
+  if (failed > 0) notes.push(`${numberText(failed, locale)} not uploaded`);
+  return notes.join(" · ");
+}
+
 export function part(loaded, total) {
   return total > 0 ? Math.min(Math.max(loaded / total, 0), 1) : 0;
 }
@@ -453,7 +465,8 @@ function quotaSays(c) {
     return [
       "Too many at once",
       `You have ${numberText(used, locale)} unfinished uploads; at most ` +
-        `${numberText(most, locale)} are allowed at once.${resets}`,
+        `${numberText(most, locale)} are allowed at once.` +
+        (c.kept?.() ? " Those that failed count: retry or remove them." : resets),
       true,
     ];
   if (kind === "count")
@@ -489,8 +502,8 @@ function detail(c) {
 /*
  * A refusal (presignd.js's UploadError, or anything thrown) in words: a few for a heading, a
  * sentence or two, and whether trying again may help. Of use where known: the file, the caller's
- * `limits`, `now` in ms, the page's `origin`, the storage's `host`, and `retryAfter`, the seconds
- * that are left of the error's own.
+ * `limits`, `now` in ms, the page's `origin`, the storage's `host`, `kept()`, whether other files that
+ * failed have still a place, and `retryAfter`, the seconds that are left of the error's own.
  */
 export function refusalWords(error, known) {
   const c = { limits: [], now: 0, locale: undefined, ...known };

@@ -4,6 +4,7 @@
 row may stay "working", and no file may wait behind one.
 """
 import pytest
+from service import Service, base_config
 from upload_page import PACKET, Page, Stage, problem, xml
 
 POLICY = ("default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
@@ -79,3 +80,132 @@ def test_an_older_browser(page, stage):
     page.drop(*SIX)
     rows = page.wait_states("done", *["failed"] * 6)
     assert "AccessDenied" in rows[1]["says"]
+
+
+# ---- what was reserved ---------------------------------------------------------------------------
+
+class Asked:
+    """What the page asked of the stage, since the last look."""
+
+    def __init__(self, stage):
+        self.stage = stage
+
+    def keys(self):
+        return [key for method, path, _, key in self.stage.asked
+                if (method, path) == ("POST", "/v1/uploads")]
+
+    def deleted(self):
+        return [(path, who) for method, path, who, _ in self.stage.asked if method == "DELETE"]
+
+
+@pytest.fixture
+def asked(stage):
+    return Asked(stage)
+
+
+GONE = [("/v1/uploads/1", "Bearer a.b.c")]
+
+
+def refuse_one(page, stage):
+    stage.store = xml(403, "AccessDenied")
+    page.open(stage.origin, "a.b.c")
+    page.drop(("a.txt", "text/plain", 5))
+    page.wait_states("failed")
+
+
+def test_a_retry_has_what_was_reserved(page, stage, asked):
+    """The same key after a failure, another one for another wish or when it was cancelled."""
+    refuse_one(page, stage)
+    page.click(".again")
+    page.wait(lambda: len(asked.keys()) == 2 and page.row()["state"] == "failed")
+    first, second = asked.keys()
+    assert first == second and asked.deleted() == []
+
+    page.click("#options summary")
+    page.click("#verify")
+    page.click(".again")
+    page.wait(lambda: len(asked.keys()) == 3 and page.row()["state"] == "failed")
+    third = asked.keys()[2]
+    assert third != first
+    page.wait(lambda: asked.deleted() == GONE)
+
+    stage.store = TAKEN
+    page.click(".again")
+    page.wait_states("done")
+    assert asked.keys()[3] == third
+    page.drop(("a.txt", "text/plain", 5))
+    page.wait_states("done", "done")
+    assert asked.keys()[4] not in (first, third)
+    page.click("#clear")
+    assert asked.deleted() == GONE  # what is done is not taken back
+
+
+def test_a_checksum_that_is_required(page, stage, asked):
+    """The retry wishes for the same from the beginning."""
+    stage.grant, stage.store = problem(422, "checksum_required"), xml(403, "AccessDenied")
+    page.open(stage.origin, "a.b.c")
+    page.drop(("a.txt", "text/plain", 5))
+    page.wait(lambda: "Verification needed" in page.row()["says"])
+    assert len(asked.keys()) == 2
+    stage.grant = GRANTED
+    page.click(".again")
+    page.wait(lambda: "Storage refused" in page.row()["says"])
+    assert len(asked.keys()) == 3 and set(stage.wishes[1:]) == {stage.wishes[1]}
+    assert "sha256" in stage.wishes[2] and "sha256" not in stage.wishes[0]
+
+
+@pytest.mark.parametrize("act", [
+    lambda page: page.click(".stop"), lambda page: page.click("#clear"),
+    lambda page: page.click("#sign-out")], ids=["removed", "cleared", "signed-out"])
+def test_a_failed_file_that_is_removed(page, stage, asked, act):
+    refuse_one(page, stage)
+    assert asked.deleted() == []
+    act(page)
+    page.wait(lambda: asked.deleted() == GONE)
+
+
+def test_what_cannot_go_on_begins_anew(page, stage, asked):
+    refuse_one(page, stage)
+    stage.grant = problem(409, "upload_state", state="cancelled")
+    page.click(".again")
+    page.wait(lambda: "Not finished" in page.row()["says"])
+    page.wait(lambda: asked.deleted() == GONE)
+    stage.grant, stage.store = GRANTED, TAKEN
+    page.click(".again")
+    page.wait_states("done")
+    first, second, third = asked.keys()
+    assert first == second != third
+
+
+def test_what_got_through_after_all(page, stage, asked):
+    """The store has the file, and its answer was lost: presignd knows."""
+    refuse_one(page, stage)
+    stage.grant = problem(409, "upload_state", state="completed")
+    page.click(".again")
+    page.wait_states("done")
+    assert asked.deleted() == []
+
+
+def test_limits_are_charged_once(page, stage):
+    """By a real presignd, with a store that refuses at first."""
+    plans = {"free": {"limits": [
+        {"name": "bytes_a_day", "kind": "bytes", "max": 1000, "window_s": 86400},
+        {"name": "open", "kind": "open", "max": 1}]}}
+    config = base_config(ui=True, plans=plans, default_plan="free", buckets={"main": {
+        "bucket": "bucket", "endpoint": stage.origin, "path_style": True}})
+    stage.store = xml(403, "AccessDenied")
+    with Service(config) as s:
+        page.open(s.url, s.token())
+        page.drop(("a.txt", "text/plain", 600))
+        page.wait_states("failed")
+        page.drop(("b.txt", "text/plain", 6))
+        row = page.wait_states("failed", "failed")[1]
+        assert row["says"].endswith(
+            "at most 1 are allowed at once. Those that failed count: retry or remove them.")
+        page.click(".row:nth-child(1) .again")
+        page.wait(lambda: page.row()["says"].startswith("Storage refused"))
+        page.click(".row:nth-child(1) .stop")
+        s.wait_log("request", method="DELETE", status=204)
+        stage.store = TAKEN
+        page.click(".again")
+        page.wait_states("done")

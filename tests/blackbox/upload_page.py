@@ -213,16 +213,27 @@ class StageHandler(http.server.BaseHTTPRequestHandler):
         self.answer(200, file.read_bytes(), kinds[file.suffix],
                     {"Content-Security-Policy": self.server.stage.policy})
 
+    def do_OPTIONS(self):
+        self.answer(204, b"", "text/plain", {"Access-Control-Allow-Headers": "*"})
+
     def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        answer = self.server.stage.store if self.path == "/bucket" else self.server.stage.grant
+        self.note()
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/v1/uploads":
+            self.server.stage.wishes.append(body.decode())
+        answer = self.server.stage.store if self.path.startswith("/bucket") else self.server.stage.grant
         status, body, headers = answer
         if body is PACKET:
             body = PACKET | {"url": f"{self.server.stage.origin}/bucket"}
         kind = "application/xml" if isinstance(body, str) else "application/problem+json"
         self.answer(status, body if isinstance(body, str) else json.dumps(body), kind, headers)
 
+    def note(self):
+        self.server.stage.asked.append((self.command, self.path, self.headers["Authorization"],
+                                        self.headers["Idempotency-Key"]))
+
     def do_DELETE(self):
+        self.note()
         self.answer(204, b"", "text/plain")
 
     def log_message(self, *args):
@@ -237,6 +248,8 @@ class Stage:
         self.origin = f"http://127.0.0.1:{self.server.server_address[1]}"
         self.server.stage = self
         self.policy, self.grant, self.store = policy, None, None
+        self.wishes = []  # the bodies of what is asked of presignd
+        self.asked = []  # (method, path, Authorization, Idempotency-Key) of all that changes things
         self.quota = {"user": EVIL, "plan": EVIL, "limits": []}
         threading.Thread(target=self.server.serve_forever, args=[0.02], daemon=True).start()
 

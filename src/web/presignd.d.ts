@@ -23,6 +23,10 @@
  * saw it (then a fresh one is asked for, with the same `Idempotency-Key`, so that nothing is
  * reserved twice). A refusal is never repeated.
  *
+ * When it fails after a packet was given, presignd hears that the upload is cancelled (`DELETE`, best
+ * effort), which gives back what was reserved for it, an `open` place too; not so with an
+ * `idempotencyKey`, unless it was aborted.
+ *
  * Rejects with an {@link UploadError}; with `signal.reason` when it was aborted; with a `TypeError`
  * at once when an option is unusable; with whatever `getToken` threw.
  */
@@ -102,6 +106,15 @@ export interface CommonOptions {
 export interface UploadOptions extends CommonOptions {
   /** The file's name; default that of a `File`. presignd cleans it. */
   filename?: string;
+
+  /**
+   * Names this upload across calls: 1 to 64 of `A-Z a-z 0-9 . _ -`, another one for each file;
+   * default a random one. With it a failed upload leaves its grant alone, and a later `upload()` of
+   * the same file and options with the same key gets the same reservation, within 24 hours: nothing
+   * is counted twice. An aborted one is cancelled all the same; its key is used up (409
+   * `upload_state`).
+   */
+  idempotencyKey?: string;
 
   /** How far it is; many times a second while bytes move. */
   onProgress?: (progress: Progress) => void;

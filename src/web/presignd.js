@@ -34,10 +34,9 @@ export async function upload(file, options = {}) {
     tell(job, "done");
     return job.result;
   } catch (error) {
-    if (!job.signal.aborted) throw error;
-    if (job.packet && !job.result)
-      fetch(request(job, "DELETE", `/${job.packet.id}`)).catch(() => {});
-    throw job.signal.reason;
+    const { aborted } = job.signal;
+    if (job.packet && !job.result && (aborted || !options.idempotencyKey)) giveBack(job);
+    throw aborted ? job.signal.reason : error;
   } finally {
     signal?.removeEventListener("abort", abort);
   }
@@ -46,6 +45,7 @@ export async function upload(file, options = {}) {
 export async function uploadAll(files, options = {}) {
   const { concurrency = 4, onProgress, onSettled, ...shared } = options;
   const list = [...files];
+  if (shared.idempotencyKey !== undefined) throw new TypeError("one idempotencyKey, many files");
   const size = (file) => file?.size ?? 0;
   const total = list.reduce((sum, file) => sum + size(file), 0);
   const all = { loaded: 0, total, done: 0, failed: 0, count: list.length };
@@ -102,7 +102,10 @@ function newJob(file, options) {
     expires_in: options.expiresIn,
   };
   const base = origin + pathname.replace(/\/*$/, "/v1/uploads");
-  const idempotencyKey = crypto.getRandomValues(new Uint32Array(4)).join("-"); // 128 bits
+  const random = crypto.getRandomValues(new Uint32Array(4)).join("-");
+  const { idempotencyKey = random } = options;
+  if (typeof idempotencyKey !== "string" || !/^[\w.-]{1,64}$/.test(idempotencyKey))
+    throw new TypeError("bad idempotencyKey");
   const measure = meter();
   return { options, file, size, control, signal, aborted, wish, base, idempotencyKey, measure };
 }
@@ -150,6 +153,13 @@ async function complete(job) {
   } catch {
     job.signal.throwIfAborted(); // else presignd finds the file by itself, later
   }
+}
+
+// Best effort: without it presignd takes back what was not used when the packet has ended.
+async function giveBack(job) {
+  try {
+    await fetch(request(job, "DELETE", `/${job.packet.id}`));
+  } catch {}
 }
 
 // Sleep stops one clock, and the other may be set.

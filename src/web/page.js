@@ -105,6 +105,7 @@ function move(row, progress) {
 function hold(row, packet) {
   row.packet = packet;
   row.granted = String(packet.id);
+  row.endsAt = Date.now() + packet.expires_in * 1000; // whatever this clock is set to
   fillPacket(row);
   pump();
 }

@@ -1,7 +1,7 @@
 /*
  * row.js - how one file looks. Shows what page.js knows of it; decides nothing.
  *
- * A row is { file, state, progress, refusal, retryAt, packet, took, verified, view }. Its buttons
+ * A row is { file, state, progress, refusal, retryAt, packet, endsAt, took, verified, view }. Its buttons
  * stay the same elements whatever they mean at the moment, so that the focus stays too.
  */
 import { kindOf, thumbnail } from "./thumbnail.js";
@@ -24,6 +24,7 @@ const ICONS = {
   cancelled: "stopped",
   done: "done",
 };
+const END_SHOWN_MS = 20_000;
 const OVER = new Set(["done", "failed", "cancelled"]);
 
 export function isOver(row) {
@@ -48,6 +49,7 @@ export function createView(row, on) {
     packet: find(".packet"),
     again: find(".again"),
     stop: find(".stop"),
+    ending: 0,
   };
   const [head, tail] = nameParts(name);
   find(".name-head").textContent = head;
@@ -128,13 +130,22 @@ function togglePacket(row) {
 export function fillPacket(row) {
   const { packet: list } = row.view;
   if (list.hidden || !row.packet) return;
-  const { method, url, fields, headers, expires_at: end } = row.packet;
-  const lines = [
-    [method, url],
-    ["Ends", `${end} (${whenText(end, Date.now())})`],
-    ...Object.entries(fields ?? headers ?? {}),
-  ];
+  const { method, url, fields, headers } = row.packet;
+  const lines = [[method, url], ["Ends", ""], ...Object.entries(fields ?? headers ?? {})];
   list.replaceChildren(...lines.map(([name, value]) => packetLine(name, value)));
+  showEnd(row);
+}
+
+/* While the packet is open its end comes nearer; what may just be copied out of it stays. */
+function showEnd(row) {
+  const { view, packet, endsAt } = row;
+  clearTimeout(view.ending);
+  if (view.packet.hidden || !view.element.isConnected) return;
+  const now = Date.now();
+  const left_ms = endsAt - now;
+  const when = left_ms > 0 ? whenText(endsAt, now) : "ended";
+  view.packet.children[1].lastChild.textContent = `${packet.expires_at} (${when})`;
+  if (left_ms > 0) view.ending = setTimeout(showEnd, Math.min(left_ms, END_SHOWN_MS), row);
 }
 
 function packetLine(name, value) {

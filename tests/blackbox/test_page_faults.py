@@ -3,6 +3,8 @@
 `Stage` plays presignd and the store. What went wrong once must cost that file, and nothing else: no
 row may stay "working", and no file may wait behind one.
 """
+import re
+
 import pytest
 from service import Service, base_config
 from upload_page import PACKET, Page, Stage, problem, xml
@@ -209,3 +211,24 @@ def test_limits_are_charged_once(page, stage):
         stage.store = TAKEN
         page.click(".again")
         page.wait_states("done")
+
+
+# ---- the packet's end ----------------------------------------------------------------------------
+
+def test_a_packet_that_has_ended(page, stage):
+    """Says so when it is opened, and when it ends while it is open."""
+    page.on_load("const real = Date.now; window.later = 0; Date.now = () => real() + window.later")
+    page.open(stage.origin, "a.b.c")
+    page.drop(("a.txt", "text/plain", 5))
+    page.wait_states("done")
+    assert page.packet()["Ends"] == "2026-01-01T00:00:00Z (in 15\xa0min)"
+    page.click(".disclose")
+    page.driver.execute_script("later = 7200e3")
+    assert page.packet()["Ends"] == "2026-01-01T00:00:00Z (ended)"
+    page.click("#clear")
+
+    stage.grant = (201, PACKET | {"expires_in": 4, "url": f"{stage.origin}/bucket"}, {})
+    page.drop(("b.txt", "text/plain", 5))
+    page.wait_states("done")
+    assert re.search(r"\(in [1-4]\Ws\)$", page.packet()["Ends"])
+    page.wait(lambda: page.packet()["Ends"].endswith("(ended)"))

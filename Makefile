@@ -59,6 +59,8 @@ SRCS := \
     src/config_document.c src/config_threads.c \
     \
     src/cmd/common.c src/cmd/check.c src/cmd/token.c src/cmd/ledger.c src/cmd/health.c \
+    src/cmd/s3_refusal.c src/cmd/packet_view.c src/cmd/explain_codes.c src/cmd/explain_judge.c \
+    src/cmd/explain.c \
     src/cmd/version.c src/cmd/dev.c src/cmd/web_files.c src/cmd/reload.c src/cmd/lanes.c \
     src/cmd/ledgers.c src/cmd/serve.c \
     \
@@ -76,7 +78,7 @@ CLIENT := src/web/presignd.js
 CLIENT_BYTES_MAX := 6144
 
 FLOORS := base crypto sign net creds auth rules ledger http api app
-LIBS := libmicrohttpd jansson libjwt uuid libcurl openssl libutf8proc sqlite3 hiredis
+LIBS := libmicrohttpd jansson libjwt uuid libcurl openssl libutf8proc sqlite3 hiredis expat
 
 # ---- variant and flags ---------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ static const struct command {
     { "token",   cmd_token,   "makes a token, for development and tests" },
     { "ledger",  cmd_ledger,  "shows and corrects what users have used, copies the ledger" },
     { "health",  cmd_health,  "asks a running presignd whether it lives" },
+    { "explain", cmd_explain, "says in words why a store refused an upload" },
     { "version", cmd_version, "prints versions" },
 };
 /* clang-format on */

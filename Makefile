@@ -72,7 +72,7 @@ DATA := $(addprefix src/ledger/,base.lua reserve.lua handed.lua release.lua uplo
 
 # The upload page and the client module; src/cmd/web_files.c says which path each is served at.
 WEB := $(addprefix src/web/,index.html page.css page.js words.js session.js row.js files.js \
-    thumbnail.js quota.js favicon.svg presignd.js presignd.d.ts)
+    panel.js thumbnail.js quota.js favicon.svg presignd.js presignd.d.ts)
 DATA += $(WEB)
 CLIENT := src/web/presignd.js
 CLIENT_BYTES_MAX := 6144

@@ -24,6 +24,7 @@
     each("/session.js") \
     each("/row.js") \
     each("/files.js") \
+    each("/panel.js") \
     each("/thumbnail.js") \
     each("/quota.js") \
     each("/page.css") \

@@ -12,7 +12,8 @@
 
 extern const struct str data_web_index_html, data_web_presignd_js, data_web_presignd_d_ts,
     data_web_page_js, data_web_words_js, data_web_session_js, data_web_row_js, data_web_files_js,
-    data_web_thumbnail_js, data_web_quota_js, data_web_page_css, data_web_favicon_svg;
+    data_web_panel_js, data_web_thumbnail_js, data_web_quota_js, data_web_page_css,
+    data_web_favicon_svg;
 
 /* clang-format off */
 const struct web_source web_files[] = {
@@ -24,6 +25,7 @@ const struct web_source web_files[] = {
     { STR_INIT("/session.js"),     SCRIPT, &data_web_session_js    },
     { STR_INIT("/row.js"),         SCRIPT, &data_web_row_js        },
     { STR_INIT("/files.js"),       SCRIPT, &data_web_files_js      },
+    { STR_INIT("/panel.js"),       SCRIPT, &data_web_panel_js      },
     { STR_INIT("/thumbnail.js"),   SCRIPT, &data_web_thumbnail_js  },
     { STR_INIT("/quota.js"),       SCRIPT, &data_web_quota_js      },
     { STR_INIT("/page.css"),       STYLE,  &data_web_page_css      },

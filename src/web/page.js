@@ -9,15 +9,19 @@
  */
 import { upload } from "./presignd.js";
 import { listenToFiles } from "./files.js";
+import { changedText, focusPanel, panelTitle, say, showOffer, showPanel } from "./panel.js";
+import { showWaiting, stillText } from "./panel.js";
 import { showLimits } from "./quota.js";
 import { createView, fillPacket, isOver, showRow } from "./row.js";
-import { askWho, cleanToken, findToken, forgetToken, giveBack, keepToken } from "./session.js";
-import { filesText, part, percentText, refusalWords, totalText } from "./words.js";
+import { askWho, cleanToken, forgetToken, giveBack } from "./session.js";
+import { keepToken, keptToken, takeLink } from "./session.js";
+import { filesText, hostOf, part, percentText, refusalWords, totalText } from "./words.js";
 
 const BASE = new URL(".", import.meta.url);
 const AT_ONCE = 4;
 const PATIENCE_S = 120; // a longer wait is the person's to decide on
 const TITLE = document.title;
+const NO_ANSWER = "The upload server does not answer at the moment.";
 const BEGIN_ANEW = new Set(["idempotency_conflict", "upload_state", "not_found"]);
 const NO_PROGRESS = { state: "asking", loaded: 0, total: 0, rate: 0, remaining: null, attempt: 1 };
 
@@ -27,8 +31,10 @@ const $ = (id) => document.getElementById(id);
 const state = {
   rows: [],
   token: "", // "" when signed in by cookie
-  signIn: null, // { reason, promise, resolve } while somebody must sign in
-  user: "",
+  signIn: newWait(), // { reason, promise, resolve } while it is not known who is there
+  cookie: false, // the last one was signed in by a cookie
+  user: "", // the files are this one's, also when the sign-in has ended
+  offer: null, // { token, answer } of a link that would sign in another one
   profile: new URLSearchParams(location.search).get("profile") ?? "",
   verify: false,
   limits: [],
@@ -121,7 +127,7 @@ function finish(row) {
 function fail(row, error) {
   if (error?.code === "missing_token" || error?.code === "invalid_token") {
     settle(row, "queued");
-    askToSignIn("ended");
+    askToSignIn(state.token ? "ended" : state.cookie ? "cookie" : "none");
     return;
   }
   if (error?.problem?.state === "completed" && row.granted) {
@@ -156,7 +162,8 @@ function slowDown(row) {
  * not charged twice. When it is not needed any more presignd hears of it, so that the place is free.
  */
 function release(row) {
-  if (row.granted) giveBack(BASE, state.token, row.granted).then(() => refreshLimits());
+  if (row.granted && !state.signIn)
+    giveBack(BASE, state.token, row.granted).then(() => refreshLimits());
   forgetGrant(row);
 }
 
@@ -266,15 +273,28 @@ function tokenFor(row) {
   };
 }
 
-function askToSignIn(reason) {
-  if (state.signIn) return;
-  const wait = { reason };
+function newWait() {
+  const wait = { reason: "", useToken: false, looking: false, asked: false };
   wait.promise = new Promise((resolve) => (wait.resolve = resolve));
-  state.signIn = wait;
+  return wait;
+}
+
+function askToSignIn(reason) {
+  if (state.signIn?.reason) return;
+  state.signIn ??= newWait();
+  state.signIn.reason = reason;
   state.token = "";
   forgetToken();
   showSignIn();
+  if (reason !== "none") say(`${panelTitle(state.signIn)}.`);
+  if (document.activeElement === document.body || reason === "out") focusPanel(state.signIn);
   state.rows.forEach(show);
+  showTotal();
+}
+
+function showSignIn() {
+  showPanel({ wait: state.signIn, user: state.user, token: state.token });
+  showDrop();
   showTotal();
 }
 
@@ -287,17 +307,16 @@ async function signIn(event) {
     );
     return;
   }
-  const { who, quota } = await askWho(BASE, token);
-  if (who === "nobody") {
+  const answer = await askWho(BASE, token);
+  if (answer.who === "nobody") {
     refuseToken("This token is not accepted here. It may have ended.");
     return;
   }
-  if (who === "unclear") {
-    refuseToken("The upload server does not answer. Try again in a moment.");
+  if (answer.who === "unclear") {
+    refuseToken(`${NO_ANSWER} Try again.`);
     return;
   }
-  keepToken(token);
-  welcome(token, quota);
+  welcome(token, answer);
   $("choose").focus();
 }
 
@@ -307,18 +326,95 @@ function refuseToken(sentence) {
   if (sentence) $("token").focus();
 }
 
-function welcome(token, quota) {
+function welcome(token, { who, quota = null }) {
   const wait = state.signIn;
-  state.token = token;
-  state.signIn = null;
-  state.user = typeof quota?.user === "string" ? quota.user : "";
+  const user = userOf(quota);
+  if (state.user && user && user !== state.user) stopOthers(user);
+  if (token) keepToken(token);
+  else forgetToken();
+  if (who === "known") state.cookie = !token;
+  Object.assign(state, { token, user, signIn: null });
   $("token").value = "";
   refuseToken("");
+  $("look-trouble").textContent = "";
   takeLimits(quota);
   showSignIn();
   wait?.resolve();
   state.rows.forEach(show);
   pump();
+}
+
+function userOf(quota) {
+  return typeof quota?.user === "string" ? quota.user : "";
+}
+
+/* Nothing that one user added goes to the account of another without being asked for. */
+function stopOthers(user) {
+  const others = state.rows.filter((row) => row.state !== "done" && row.state !== "cancelled");
+  others.forEach(cancel);
+  if (others.length > 0) showNotice(changedText(user, others.length));
+}
+
+/* The cookie is renewed elsewhere: `asked`, somebody says that it is. */
+async function lookAgain(asked) {
+  const wait = state.signIn;
+  if (wait?.reason !== "cookie") return;
+  wait.asked ||= asked;
+  if (wait.looking) return;
+  wait.looking = true;
+  const answer = await askWho(BASE, "");
+  wait.looking = false;
+  if (state.signIn !== wait) return;
+  if (answer.who === "known") {
+    welcome("", answer);
+    if (wait.asked) $("choose").focus();
+    return;
+  }
+  const sentence = answer.who === "nobody" ? "You are not signed in yet." : NO_ANSWER;
+  if (wait.asked) $("look-trouble").textContent = sentence;
+  wait.asked = false;
+}
+
+function useToken() {
+  state.signIn.useToken = true;
+  showSignIn();
+  $("token").focus();
+}
+
+/*
+ * Whoever can make somebody follow a link could have their files: it signs in where nobody is, and
+ * asks where somebody is, or was and left files.
+ */
+async function followLink(token) {
+  if (token && token === state.token) return;
+  const answer = token ? await askWho(BASE, token) : { who: "nobody" };
+  if (answer.who !== "known") {
+    const kept = state.signIn ? "" : ` ${stillText(state.user)}`;
+    const unclear = answer.who === "unclear";
+    if (unclear) showNotice(`${NO_ANSWER} Open the link again later.`);
+    else showNotice(`This sign-in link has ended, or is not accepted here.${kept}`);
+    return;
+  }
+  const user = userOf(answer.quota);
+  const same = user !== "" && user === state.user;
+  const waiting = state.rows.filter((row) => !isOver(row)).length;
+  if (same && !state.signIn && !state.token) return; // the cookie does as well
+  if (same || (state.signIn && waiting === 0)) {
+    welcome(token, answer);
+    return;
+  }
+  state.offer = { token, answer };
+  say(showOffer(user, { signedIn: !state.signIn, user: state.user, waiting }));
+}
+
+function decide(change) {
+  const { offer } = state;
+  state.offer = null;
+  $("switch").hidden = true;
+  $("choose").focus();
+  if (!change) return;
+  stopOthers(userOf(offer.answer.quota));
+  welcome(offer.token, offer.answer);
 }
 
 function signOut() {
@@ -327,37 +423,9 @@ function signOut() {
   active.forEach(cancel);
   remove([...state.rows]);
   takeLimits(null);
+  if (state.offer) decide(false);
+  state.user = "";
   askToSignIn("out");
-}
-
-const SIGN_IN_WORDS = {
-  none: ["Sign in to upload", "Paste a token to begin."],
-  ended: ["Your sign-in has ended", "Paste a new token to go on."],
-  out: ["You are signed out", "Paste a token to sign in again."],
-};
-
-function showSignIn() {
-  const { signIn: wait } = state;
-  $("sign-in").hidden = !wait;
-  $("account").hidden = Boolean(wait) || !(state.user || state.token);
-  $("who").textContent = state.user;
-  $("who").parentElement.hidden = !state.user;
-  $("sign-out").hidden = !state.token; // a cookie is not ours to forget
-  showDrop();
-  if (!wait) return;
-  const [title] = SIGN_IN_WORDS[wait.reason];
-  $("sign-in-title").textContent = title;
-  showWaiting();
-  if (wait.reason !== "none") say(`${title}.`);
-  if (document.activeElement === document.body || wait.reason === "out") $("token").focus();
-}
-
-/* What signing in is good for: it changes with the files. */
-function showWaiting() {
-  if (!state.signIn) return;
-  const waiting = state.rows.filter((row) => !isOver(row)).length;
-  const goOn = `Paste a token, and ${filesText(waiting)} will go on.`;
-  $("sign-in-text").textContent = waiting > 0 ? goOn : SIGN_IN_WORDS[state.signIn.reason][1];
 }
 
 // ---- limits -------------------------------------------------------------------------------------
@@ -379,8 +447,11 @@ function refreshLimits(after_ms = 300) {
   clearTimeout(refreshing);
   refreshing = setTimeout(async () => {
     if (state.signIn) return;
-    const { who, quota } = await askWho(BASE, state.token);
-    if (who === "known" && quota && !state.signIn) takeLimits(quota);
+    const { token, user } = state;
+    const answer = await askWho(BASE, token);
+    if (answer.who !== "known" || !answer.quota || state.signIn || token !== state.token) return;
+    if (userOf(answer.quota) === user) takeLimits(answer.quota);
+    else welcome(token, answer); // the cookie is another one's by now
   }, after_ms);
 }
 
@@ -399,15 +470,7 @@ function show(row) {
       goesOn: row.state === "held",
       retryAfter: row.retryAt ? Math.max((row.retryAt - now) / 1000, 0) : undefined,
     });
-  showRow(row, { now, canRetry: canRetry(row), signedOut: Boolean(state.signIn) });
-}
-
-function hostOf(url) {
-  try {
-    return new URL(url).host;
-  } catch {
-    return "";
-  }
+  showRow(row, { now, canRetry: canRetry(row), signedOut: Boolean(state.signIn?.reason) });
 }
 
 function showTotal() {
@@ -429,7 +492,7 @@ function showTotal() {
   showButton("retry-all", count("failed") > 1 && state.rows.filter(mayRetryNow).length > 1);
   showButton("cancel-all", active > 1);
   showButton("clear", done + failed + count("cancelled") > 0);
-  showWaiting();
+  if (state.signIn?.reason) showWaiting(state.signIn, active);
   document.title = active > 0 ? `${percentText(share)} · ${TITLE}` : TITLE;
   showDrop();
 }
@@ -456,28 +519,12 @@ function showButton(id, visible) {
 function showDrop() {
   const filled = state.rows.length > 0;
   $("drop").dataset.filled = String(filled);
-  $("drop").hidden = $("options").hidden = Boolean(state.signIn) && !filled;
+  $("drop").hidden = $("options").hidden = Boolean(state.signIn?.reason) && !filled;
 }
 
 function showNotice(sentence) {
   $("notice").textContent = sentence;
   $("notice").hidden = !sentence;
-}
-
-// ---- what is said (to screen readers) -----------------------------------------------------------
-
-const SAY_AFTER_MS = 700;
-let saying = 0;
-let sentences = [];
-
-/* Collects what happens at nearly the same time: one announcement, not one per file. */
-function say(sentence) {
-  sentences.push(sentence);
-  clearTimeout(saying);
-  saying = setTimeout(() => {
-    $("said").textContent = sentences.slice(-4).join(" ");
-    sentences = [];
-  }, SAY_AFTER_MS);
 }
 
 function sayEnd(sentence) {
@@ -495,6 +542,14 @@ function listen() {
   });
   $("sign-in-form").addEventListener("submit", signIn);
   $("sign-out").addEventListener("click", signOut);
+  $("look-again").addEventListener("click", () => lookAgain(true));
+  $("use-token").addEventListener("click", useToken);
+  $("stay").addEventListener("click", () => decide(false));
+  $("switch-over").addEventListener("click", () => decide(true));
+  addEventListener("focus", () => lookAgain(false));
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "visible") lookAgain(false);
+  });
   $("retry-all").addEventListener("click", () => state.rows.filter(mayRetryNow).forEach(retry));
   $("cancel-all").addEventListener("click", () => {
     state.rows.filter((row) => !isOver(row)).forEach(cancel);
@@ -511,8 +566,8 @@ function listen() {
     if (state.rows.some((row) => !isOver(row))) event.preventDefault();
   });
   addEventListener("hashchange", () => {
-    const token = findToken();
-    if (token && token !== state.token) boot(token);
+    const link = takeLink();
+    if (link !== null) begun = begun.then(() => followLink(link));
   });
   listenToFiles(addFiles);
 }
@@ -528,18 +583,18 @@ function chooseProfile() {
 
 // ---- the beginning ------------------------------------------------------------------------------
 
-async function boot(token) {
-  const { who, quota } = await askWho(BASE, token);
+async function begin(link) {
+  const kept = keptToken();
+  const now = await askWho(BASE, kept);
+  if (now.who === "unclear") showNotice(NO_ANSWER);
+  if (now.who !== "nobody") welcome(kept, now);
+  else state.cookie = !kept && now.code === "invalid_token";
+  if (link !== null) await followLink(link);
+  if (state.signIn) askToSignIn(kept ? "ended" : state.cookie ? "cookie" : "none");
   delete $("main").dataset.starting;
-  if (who === "nobody") {
-    askToSignIn(token ? "ended" : "none");
-    return;
-  }
-  if (who === "unclear") showNotice("The upload server does not answer at the moment.");
-  welcome(token, quota);
 }
 
 listen();
 $("profile").value = state.profile;
 $("options").open = Boolean(state.profile);
-boot(findToken());
+let begun = begin(takeLink());

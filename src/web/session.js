@@ -15,19 +15,22 @@ function storage(act) {
   }
 }
 
-/* The token of the address, else the one kept, else "". */
-export function findToken() {
+/* The token of the address, and out of it: null without one, "" if it cannot be a token. */
+export function takeLink() {
   const fragment = new URLSearchParams(location.hash.slice(1));
-  const token = cleanToken(fragment.get("token") ?? "");
-  if (fragment.has("token")) history.replaceState(null, "", location.pathname + location.search);
-  if (token) keepToken(token);
-  return token || storage((kept) => kept.getItem(KEPT)) || "";
+  if (!fragment.has("token")) return null;
+  history.replaceState(null, "", location.pathname + location.search);
+  return cleanToken(fragment.get("token"));
 }
 
-/* What was pasted, without what copying adds; "" if it cannot be a token. */
+/* What was pasted, without what copying adds; "" if it is not shaped like a JWT. */
 export function cleanToken(text) {
   const token = text.replace(/^\s*bearer\s/i, "").replace(/\s/g, "");
-  return /^[\x21-\x7e]+$/.test(token) ? token : "";
+  return /^[\w-]+(\.[\w-]+){2}$/.test(token) ? token : "";
+}
+
+export function keptToken() {
+  return storage((kept) => kept.getItem(KEPT)) || "";
 }
 
 export function keepToken(token) {
@@ -38,9 +41,10 @@ export function forgetToken() {
   storage((kept) => kept.removeItem(KEPT));
 }
 
-/*
+/**
  * Asks for the quota. { who: "known", quota } | { who: "known" } where nothing is limited or
  * remembered | { who: "nobody", code } | { who: "unclear" }: presignd gave no useful answer.
+ * @returns {Promise<{ who: string, quota?: any, code?: string }>}
  */
 export async function askWho(base, token) {
   const headers = headersFor(token);

@@ -77,6 +77,14 @@ export function whenText(when, now, locale) {
   return `on ${day.format(date)}`;
 }
 
+export function hostOf(url) {
+  try {
+    return new URL(url).host;
+  } catch {
+    return "";
+  }
+}
+
 export function filesText(count, locale) {
   return `${numberText(count, locale)} ${count === 1 ? "file" : "files"}`;
 }

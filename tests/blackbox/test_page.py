@@ -63,7 +63,7 @@ TEXT = ("notes.txt", "text/plain", b"a few words")
 # ---- uploads -------------------------------------------------------------------------------------
 
 def test_chosen_files_land_in_the_bucket(page, api, rgw, store_url, tmp_path):
-    """Byte for byte; nobody else is spoken to, and the console stays empty."""
+    """Byte for byte; nobody else is spoken to, and the console stays empty, but for who is asked for."""
     contents = {"Größe ☃.txt": "Grüße ☃".encode() * 999, "cat.png": picture(),
                 "noise.pdf": bytes(i * 7 & 255 for i in range(300000))}
     for name, content in contents.items():
@@ -79,7 +79,7 @@ def test_chosen_files_land_in_the_bucket(page, api, rgw, store_url, tmp_path):
     assert [r["picture"] for r in page.rows()] == [False, True, False]
     asked = page.look("performance.getEntriesByType('resource').map(e => new URL(e.name).origin)")
     assert set(asked) == {api.url, store_url}
-    assert page.driver.get_log("browser") == []
+    assert page.console() == []
 
 
 def test_a_drop_anywhere(page, api):
@@ -342,9 +342,10 @@ def test_signed_in_by_a_cookie(page, rgw, store_url):
             page.driver.delete_all_cookies()
         page.drop(TEXT)
         page.wait(lambda: page.find("#sign-in").is_displayed())
-        page.find("#token").send_keys(s.token("pasted") + "\n")
+        page.click("#use-token")
+        page.find("#token").send_keys(s.token(ttl_s=99) + "\n")
         page.wait_states("failed", "done", "done")
-        assert page.find("#who").text == "pasted"
+        assert page.find("#sign-out").is_displayed()
 
 
 # ---- a presignd and a store that misbehave -------------------------------------------------------

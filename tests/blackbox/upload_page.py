@@ -204,6 +204,9 @@ class StageHandler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         path = self.path.partition("?")[0]
+        if path == "/v1/quota" and not self.headers["Authorization"]:
+            self.answer(401, '{"code": "missing_token"}', "application/problem+json")
+            return
         if path == "/v1/quota":
             self.answer(200, json.dumps(self.server.stage.quota), "application/json")
             return

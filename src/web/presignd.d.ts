@@ -7,7 +7,7 @@
  * const { key } = await upload(file, {
  *   endpoint: "https://upload.example.com",
  *   getToken: () => session.token(),
- *   onProgress: ({ loaded, total }) => (bar.value = loaded / total),
+ *   onProgress: ({ loaded, total }) => (bar.value = total ? loaded / total : 1),
  * });
  * ```
  *
@@ -19,7 +19,8 @@
  * Uploads one file.
  *
  * What may pass by itself is tried again, up to `retries` times: no answer, a 5xx, a connection on
- * which nothing moved for a minute, a store that is too busy, a packet that ended before the store
+ * which nothing moved for a minute (five, once the whole file is on its way: what lies between may
+ * hold much of it), a store that is too busy, a packet that ended before the store
  * saw it (then a fresh one is asked for, with the same `Idempotency-Key`, so that nothing is
  * reserved twice). A refusal is never repeated.
  *
@@ -35,7 +36,8 @@ export function upload(file: Blob, options: UploadOptions): Promise<UploadResult
 /**
  * Uploads many files, a few at a time. Never rejects for a file's sake: the outcomes stand in the
  * order of the files, like those of `Promise.allSettled`. One file's failure does not stop the
- * rest; aborting stops all.
+ * rest; aborting stops all. An unusable `concurrency` rejects with a `TypeError`, other unusable
+ * options do so with each file.
  */
 export function uploadAll(
   files: Iterable<Blob>,
@@ -96,7 +98,8 @@ export interface CommonOptions {
    */
   signal?: AbortSignal;
 
-  /** How often what failed is tried again, each for asking and sending; default 5, 0 for never. */
+  /** How often what failed is tried again, each for asking and sending; default 5, 0 for never, not
+   * Infinity. */
   retries?: number;
 
   /** Each packet as presignd gave it. It is a permission to upload: show it to nobody else. */
@@ -121,7 +124,7 @@ export interface UploadOptions extends CommonOptions {
 }
 
 export interface UploadAllOptions extends CommonOptions {
-  /** How many files are under way at one time; default 4. */
+  /** How many files are under way at one time, 1 or more; default 4. */
   concurrency?: number;
 
   /** How far all are, and the file that moved just now. */
@@ -136,7 +139,7 @@ export interface UploadResult {
   id: string;
   /** The object's key. */
   key: string;
-  /** The object's address, without a signature: reading it wants rights of its own. */
+  /** The object's http(s) address, without a signature: reading it wants rights of its own. */
   url: string;
   /** The object's ETag without quotes, where the bucket's CORS rule exposes it. */
   etag?: string;
@@ -219,7 +222,8 @@ export interface Problem {
  * - `storage_refused`: the store said no: `status`, `storageCode`. With `retryable` it was out of
  *   order and the attempts are used up.
  * - `file_unreadable`: the file changed or vanished after it was chosen, or is a folder.
- * - `invalid_answer`: something answered that is not presignd; `endpoint` is wrong.
+ * - `invalid_answer`: something answered that is not presignd, or its packet cannot be used;
+ *   `endpoint` is wrong.
  */
 export class UploadError extends Error {
   constructor(code: string, message: string, members: Partial<UploadErrorMembers>);
@@ -231,7 +235,8 @@ export class UploadError extends Error {
   stage: "grant" | "store";
   /** presignd's whole problem, or {}. */
   problem: Problem;
-  /** The same upload may succeed later, with nothing changed. */
+  /** It was what may pass by itself (no answer, a 5xx, a store too busy): the same upload may succeed
+   * later. False for a refusal, for one that time alone undoes too: see `retryAfter`. */
   retryable: boolean;
   /** Seconds to wait, where presignd said so. */
   retryAfter?: number;

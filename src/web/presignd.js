@@ -1,22 +1,22 @@
 /*
  * presignd.js - sends files to a bucket: asks presignd for a packet, sends the file to the store
- * with it, and tells presignd that it is there. presignd.d.ts documents every option and result.
+ * with it, and tells presignd that it is there. Options and results: presignd.d.ts.
  *
  * What may pass by itself (no answer, a 5xx, a packet that ended) is tried again, a refusal never.
- * All asking for one file has one Idempotency-Key, so that asking again reserves nothing more.
+ * One upload has one Idempotency-Key: asking again reserves nothing more.
  */
 
-const STALL_MS = 60_000; // without any movement a connection counts as broken
-const SLACK_S = 2; // no attempt begins with a packet that has less life left
+const STALL_MS = 60_000; // without movement: the connection is broken
+const ANSWER_MS = 300_000; // when all is sent: sockets and proxies hold much of it
+const SLACK_S = 2; // a packet with less life left is not used
 const WHOLE_MAX = 8 << 20; // Web Crypto wants the whole file in memory
 const SLICE = 1 << 20; // hashed in one go: the page stays alive
-const BROWSERS_OWN = /^(content-length|host)$/i; // headers that no page may set
 
 export class UploadError extends Error {
   constructor(code, message, members) {
     super(message);
-    const rest = { status: 0, problem: {}, retryable: false, ...members };
-    Object.assign(this, { name: "UploadError", code }, rest);
+    const defaults = { status: 0, stage: "grant", problem: {}, retryable: false };
+    Object.assign(this, { name: "UploadError", code }, defaults, members);
   }
 }
 
@@ -26,16 +26,16 @@ export async function upload(file, options = {}) {
   const abort = () => job.control.abort(signal.reason);
   signal?.addEventListener("abort", abort);
   try {
-    if (signal?.aborted) abort();
-    job.signal.throwIfAborted();
-    if (options.checksum === "sha256") await addChecksum(job);
+    signal?.throwIfAborted();
+    if (job.checksum === "sha256") await addChecksum(job);
     await persist(job, "store", (attempt) => store(job, attempt));
     if (options.complete !== false) await complete(job);
     tell(job, "done");
     return job.result;
   } catch (error) {
     const { aborted } = job.signal;
-    if (job.packet && !job.result && (aborted || !options.idempotencyKey)) giveBack(job);
+    if (job.packet && !job.result && (aborted || !options.idempotencyKey))
+      fetch(request(job, "DELETE", `/${job.packet.id}`)).catch(() => {}); // best effort
     throw aborted ? job.signal.reason : error;
   } finally {
     signal?.removeEventListener("abort", abort);
@@ -43,9 +43,12 @@ export async function upload(file, options = {}) {
 }
 
 export async function uploadAll(files, options = {}) {
-  const { concurrency = 4, onProgress, onSettled, ...shared } = options;
+  const { concurrency = 4, idempotencyKey, onProgress, onSettled, ...shared } = options;
+  insist({
+    concurrency: Number.isFinite(concurrency) && concurrency >= 1,
+    idempotencyKey: !idempotencyKey, // many files are many uploads
+  });
   const list = [...files];
-  if (shared.idempotencyKey !== undefined) throw new TypeError("one idempotencyKey, many files");
   const size = (file) => file?.size ?? 0;
   const total = list.reduce((sum, file) => sum + size(file), 0);
   const all = { loaded: 0, total, done: 0, failed: 0, count: list.length };
@@ -75,21 +78,29 @@ export async function uploadAll(files, options = {}) {
   const lane = async () => {
     while (next < list.length) await one(next++);
   };
-  const lanes = Math.min(Math.max(concurrency, 1), list.length);
+  const lanes = Math.min(concurrency, list.length);
   await Promise.all(Array.from({ length: lanes }, lane));
   return outcomes;
 }
 
 function newJob(file, options) {
-  if (!(file instanceof Blob)) throw new TypeError("upload() wants a File or Blob");
-  const { origin, pathname } = new URL(options.endpoint);
-  if (origin === "null") throw new TypeError(`${options.endpoint} is no http address`);
+  const random = crypto.getRandomValues(new Uint32Array(4)).join("-");
+  const { checksum = "auto", retries = 5, idempotencyKey = random } = options;
+  const endpoint = webAddress(options.endpoint);
+  insist({
+    file: file instanceof Blob,
+    endpoint,
+    checksum: ["auto", "sha256", false].includes(checksum),
+    retries: Number.isFinite(retries) && retries >= 0,
+    idempotencyKey: asText(idempotencyKey)?.match(/^[\w.-]{1,64}$/),
+  });
+  const base = endpoint.origin + endpoint.pathname.replace(/\/*$/, "/v1/uploads");
   const control = new AbortController();
   const { signal } = control;
   const aborted = new Promise((_, reject) => {
     signal.onabort = () => reject(signal.reason);
   });
-  aborted.catch(() => {}); // nobody may be waiting just then
+  aborted.catch(() => {}); // nobody may be waiting
   const { size, type, name } = /** @type {any} */ (file); // a vanished file has no size
   const { profile, metadata, method, contentType = type, filename = name } = options;
   const wish = {
@@ -101,13 +112,33 @@ function newJob(file, options) {
     method,
     expires_in: options.expiresIn,
   };
-  const base = origin + pathname.replace(/\/*$/, "/v1/uploads");
-  const random = crypto.getRandomValues(new Uint32Array(4)).join("-");
-  const { idempotencyKey = random } = options;
-  if (typeof idempotencyKey !== "string" || !/^[\w.-]{1,64}$/.test(idempotencyKey))
-    throw new TypeError("bad idempotencyKey");
-  const measure = meter();
-  return { options, file, size, control, signal, aborted, wish, base, idempotencyKey, measure };
+  return {
+    options,
+    file,
+    size,
+    wish,
+    base,
+    checksum,
+    retries,
+    idempotencyKey,
+    control,
+    signal,
+    aborted,
+    measure: meter(),
+  };
+}
+
+function insist(fine) {
+  for (const name in fine) if (!fine[name]) throw new TypeError(`unusable: ${name}`);
+}
+
+const asText = (value) => (typeof value === "string" ? value : undefined);
+
+function webAddress(text) {
+  try {
+    const url = new URL(text);
+    if (/^https?:$/.test(url.protocol)) return url;
+  } catch {}
 }
 
 // ---- one upload ---------------------------------------------------------------------------------
@@ -125,12 +156,12 @@ async function grant(job) {
   try {
     await persist(job, "grant", (attempt) => ask(job, attempt));
   } catch (error) {
-    const auto = (job.options.checksum ?? "auto") === "auto" && !job.wish.checksum;
+    const auto = job.checksum === "auto" && !job.wish.checksum;
     if (auto && error?.code === "checksum_required") {
       await addChecksum(job);
       return grant(job);
     }
-    // An attempt got through after all: only the store's answer was lost.
+    // Only the store's answer was lost.
     if (!job.packet || error?.problem?.state !== "completed") throw error;
     job.result = result(job.packet);
   }
@@ -139,8 +170,10 @@ async function grant(job) {
 async function ask(job, attempt) {
   tell(job, "asking", 0, attempt);
   const packet = await api(job, "POST", "", JSON.stringify(job.wish, wellFormed));
-  if (!packet.fields && !packet.headers)
-    throw new UploadError("invalid_answer", `${job.base} gave no packet`, { stage: "grant" });
+  const { id, key, url, method, fields, headers } = packet;
+  const parts = method === "POST" ? fields : method === "PUT" && headers;
+  if (![id, key, url].every(asText) || !webAddress(url) || Object(parts) !== parts)
+    throw new UploadError("invalid_answer", `${job.base} gave no packet`);
   job.packet = packet;
   call(job.options.onPacket, packet);
 }
@@ -155,13 +188,6 @@ async function complete(job) {
   }
 }
 
-// Best effort: without it presignd takes back what was not used when the packet has ended.
-async function giveBack(job) {
-  try {
-    await fetch(request(job, "DELETE", `/${job.packet.id}`));
-  } catch {}
-}
-
 // Sleep stops one clock, and the other may be set.
 function stale({ packet, asked }) {
   const age = Math.max(Date.now() - asked.date, performance.now() - asked.time);
@@ -173,8 +199,9 @@ const bare = (etag) => etag?.replaceAll('"', "");
 function result({ id, key, url, fields }, headers = "") {
   const header = (name) => new RegExp(`^${name}: *(.*)`, "im").exec(headers)?.[1];
   const etag = bare(header("etag"));
-  const address = fields ? url + key.split("/").map(encodeURIComponent).join("/") : url;
-  return { id, key, url: (header("location") ?? address).split("?")[0], ...(etag && { etag }) };
+  const made = fields ? url + key.split("/").map(encodeURIComponent).join("/") : url;
+  const address = [header("location"), made].find(webAddress);
+  return { id, key, url: address.split("?")[0], ...(etag && { etag }) };
 }
 
 // ---- trying again -------------------------------------------------------------------------------
@@ -186,9 +213,9 @@ async function persist(job, stage, run) {
     } catch (error) {
       job.signal.throwIfAborted();
       const again = error?.retryable && error.stage === stage;
-      if (!again || attempt > (job.options.retries ?? 5)) throw error;
+      if (!again || attempt > job.retries) throw error;
       tell(job, "waiting", 0, attempt);
-      // clients that failed together shall not come back together
+      // clients that failed together come back apart
       const backOff = 500 + Math.random() * Math.min(14_500, 500 * 2 ** attempt);
       const delay = backOff + 1000 * Math.min(error.retryAfter ?? 0, 60);
       await race(job, new Promise((resolve) => setTimeout(resolve, delay)));
@@ -198,19 +225,19 @@ async function persist(job, stage, run) {
 
 const race = (job, work) => Promise.race([work, job.aborted]);
 
-// Runs work(signal, moved): if it fails, nobody answered. Too long without moved(), and it is cut.
+// If work() fails, nobody answered. It is cut when the time that it was allowed ends.
 async function connected(job, stage, work) {
   job.signal.throwIfAborted();
   const cut = new AbortController();
   let timer;
-  const moved = () => {
+  const allow = (ms) => {
     clearTimeout(timer);
-    timer = setTimeout(() => cut.abort(), STALL_MS);
+    timer = setTimeout(() => cut.abort(), ms);
   };
-  moved();
+  allow(STALL_MS);
   job.signal.addEventListener("abort", () => cut.abort());
   try {
-    return await work(cut.signal, moved);
+    return await work(cut.signal, allow);
   } catch (cause) {
     throw noAnswer(job, stage, cause);
   } finally {
@@ -242,7 +269,7 @@ async function api(job, ...what) {
   }
 }
 
-// Not in connected(): a bad option is a TypeError, as no answer is, but it lasts.
+// A bad option throws here, not in connected(): it lasts.
 function request(job, method, path, body) {
   const headers = { "Content-Type": "application/json", "Idempotency-Key": job.idempotencyKey };
   if (job.token) headers.Authorization = "Bearer " + job.token;
@@ -257,7 +284,7 @@ async function exchange(job, message) {
     const response = await fetch(message, { signal });
     return [response, await response.text()];
   });
-  let body = {};
+  let body = Object();
   try {
     body = Object(JSON.parse(text));
   } catch {} // a proxy's page
@@ -266,9 +293,8 @@ async function exchange(job, message) {
 }
 
 function refused({ status, headers, url }, problem) {
-  const code = problem.code ?? (status < 500 ? "invalid_answer" : "network_error");
-  return new UploadError(code, problem.detail ?? `${url} answered ${status}`, {
-    stage: "grant",
+  const code = asText(problem.code) ?? (status < 500 ? "invalid_answer" : "network_error");
+  return new UploadError(code, asText(problem.detail) ?? `${url} answered ${status}`, {
     status,
     problem,
     requestId: headers.get("X-Request-Id") ?? undefined,
@@ -279,7 +305,7 @@ function refused({ status, headers, url }, problem) {
 
 // presignd takes neither NUL nor half a surrogate pair; a file's name may have both.
 function wellFormed(_, value) {
-  return typeof value === "string" ? value.replace(/[\0\p{Cs}]/gu, "\ufffd") : value;
+  return asText(value)?.replace(/[\0\p{Cs}]/gu, "\ufffd") ?? value;
 }
 
 // ---- the store ----------------------------------------------------------------------------------
@@ -287,12 +313,12 @@ function wellFormed(_, value) {
 // fetch() does not tell how far an upload is.
 async function send(job, attempt) {
   const { file, packet, size } = job;
-  const transfer = (signal, moved) =>
+  const transfer = (signal, allow) =>
     new Promise((resolve, reject) => {
       const xhr = new XMLHttpRequest();
       signal.addEventListener("abort", () => xhr.abort());
       xhr.upload.onprogress = ({ loaded, total }) => {
-        moved();
+        allow(loaded < total ? STALL_MS : ANSWER_MS);
         job.reached = true;
         tell(job, "uploading", Math.max(0, loaded - total + size), attempt);
       };
@@ -300,7 +326,7 @@ async function send(job, attempt) {
       xhr.onerror = xhr.onabort = () => reject();
       xhr.open(packet.method, packet.url);
       for (const [name, value] of Object.entries(packet.headers ?? {}))
-        if (!BROWSERS_OWN.test(name)) xhr.setRequestHeader(name, value);
+        if (!/^(content-length|host)$/i.test(name)) xhr.setRequestHeader(name, value);
       xhr.send(packet.fields ? form(packet.fields, file) : file);
     });
   try {
@@ -350,7 +376,7 @@ function speed(measure, loaded, total) {
   return { loaded, total, rate, remaining: rate ? (total - loaded) / rate : null };
 }
 
-// Bytes per second, the last seconds counting most. Nothing loaded is a new start.
+// Bytes per second, smoothed. Nothing loaded is a new start.
 function meter() {
   let then, bytes, rate;
   return (loaded) => {
@@ -394,7 +420,7 @@ async function read(job, bytes) {
     return await race(job, bytes);
   } catch (cause) {
     job.signal.throwIfAborted();
-    throw new UploadError("file_unreadable", "the file cannot be read", { stage: "grant", cause });
+    throw new UploadError("file_unreadable", "the file cannot be read", { cause });
   }
 }
 
@@ -416,7 +442,7 @@ async function sliced(job) {
   return hash.buffer;
 }
 
-// A one, zeros, and the length in bits, up to whole blocks of 64 bytes.
+// A one, zeros, and the length in bits.
 function padded(file) {
   const tail = new Uint8Array(9 + (-(file.size + 9) & 63));
   tail[0] = 0x80;

@@ -46,6 +46,7 @@ export async function one(file: File, signal: AbortSignal): Promise<string> {
     credentials: "include",
     profile: "photos",
     filename: file.name,
+    idempotencyKey: crypto.randomUUID(),
     contentType: file.type,
     metadata: { album: "42" },
     method: "POST",
@@ -101,4 +102,6 @@ export const refused = [
   upload(new Blob(["x"]), { endpoint: "https://upload.example.com", checksum: "md5" }),
   // @ts-expect-error one name cannot be that of many files
   uploadAll([], { endpoint: "https://upload.example.com", filename: "x" }),
+  // @ts-expect-error nor can one idempotencyKey
+  uploadAll([], { endpoint: "https://upload.example.com", idempotencyKey: "x" }),
 ];

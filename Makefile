@@ -23,13 +23,15 @@ SRCS := \
     src/crypto/date.c \
     \
     src/sign/endpoint.c src/sign/sigv4.c src/sign/post_packet.c src/sign/url_packet.c \
+    src/sign/header_sign.c \
     \
     src/net/address.c src/net/file_want.c src/net/fetch.c \
     src/net/resp_name.c src/net/resp_wire.c src/net/resp_hello.c \
     src/net/resp_queue.c src/net/resp_link.c \
     \
     src/creds/creds.c src/creds/cred_source.c src/creds/cred_json.c src/creds/cred_env.c \
-    src/creds/cred_container.c src/creds/cred_imds.c src/creds/cred_auto.c src/creds/cred_store.c \
+    src/creds/cred_container.c src/creds/cred_imds.c src/creds/sts_xml.c src/creds/sts_request.c \
+    src/creds/cred_assume.c src/creds/cred_auto.c src/creds/cred_store.c \
     \
     src/auth/jwk.c src/auth/jwk_verify.c src/auth/keyset.c src/auth/token.c \
     src/auth/principal.c src/auth/claims.c src/auth/keyring.c src/auth/token_cache.c \
@@ -55,8 +57,8 @@ SRCS := \
     src/api/uploads.c src/api/upload_view.c src/api/quota.c src/api/presign.c src/api/probes.c \
     src/api/ledger_admin.c src/api/web.c src/api/routes.c \
     \
-    src/config.c src/config_plans.c src/config_tables.c src/config_shape.c src/config_env.c \
-    src/config_document.c src/config_threads.c \
+    src/config.c src/config_credentials.c src/config_plans.c src/config_tables.c src/config_shape.c \
+    src/config_env.c src/config_document.c src/config_threads.c \
     \
     src/cmd/common.c src/cmd/check.c src/cmd/token.c src/cmd/ledger.c src/cmd/health.c \
     src/cmd/s3_refusal.c src/cmd/packet_view.c src/cmd/explain_codes.c src/cmd/explain_judge.c \

@@ -233,50 +233,6 @@ static void take_issuers(struct making *m)
     }
 }
 
-static void take_environment(struct making *m)
-{
-    char **e = m->ask->environment;
-    m->c->env = (struct cred_env){
-        .access_key_id = config_env_get(e, "AWS_ACCESS_KEY_ID"),
-        .secret_key = config_env_get(e, "AWS_SECRET_ACCESS_KEY"),
-        .session_token = config_env_get(e, "AWS_SESSION_TOKEN"),
-        .expiration = config_env_get(e, "AWS_CREDENTIAL_EXPIRATION"),
-        .relative_uri = config_env_get(e, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
-        .full_uri = config_env_get(e, "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
-        .auth_token = config_env_get(e, "AWS_CONTAINER_AUTHORIZATION_TOKEN"),
-        .auth_token_file = config_env_get(e, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
-        .imds_endpoint = config_env_get(e, "AWS_EC2_METADATA_SERVICE_ENDPOINT"),
-        .imds_endpoint_mode = config_env_get(e, "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"),
-        .imds_disabled =
-            str_equal_nocase(config_env_get(e, "AWS_EC2_METADATA_DISABLED"), STR("true")),
-        .role_arn = config_env_get(e, "AWS_ROLE_ARN"),
-        .web_identity_token_file = config_env_get(e, "AWS_WEB_IDENTITY_TOKEN_FILE"),
-        .role_session_name = config_env_get(e, "AWS_ROLE_SESSION_NAME"),
-    };
-}
-
-static void take_credentials(struct making *m)
-{
-    struct config *c = m->c;
-    c->provider = (enum cred_provider)m->raw.credentials.provider;
-    c->creds_min_ttl_s = m->raw.credentials.min_ttl_s;
-    if (c->provider == CRED_FILE || c->provider == CRED_WEB_IDENTITY)
-        COMPLAIN(m, "credentials.provider", STR(""), "",
-                 "this version has auto, env, container and imds only");
-    if (m->raw.credentials.assume_role)
-        COMPLAIN(m, "credentials.assume_role", STR(""), "", "is not part of this version");
-    take_environment(m);
-    const struct cred_env *e = &c->env;
-    const bool given = e->access_key_id.len || e->secret_key.len || e->session_token.len ||
-                       e->relative_uri.len || e->full_uri.len;
-    if (c->dev && c->provider == CRED_AUTO && !given) {
-        c->provider = CRED_STATIC;
-        c->env.access_key_id = STR("PRESIGNDDEVDUMMY0000");
-        c->env.secret_key = STR("no-store-knows-this-dummy-secret-key");
-        c->env.session_token = c->env.expiration = STR("");
-    }
-}
-
 static bool name_ok(struct str name)
 {
     for (size_t i = 0; i < name.len; i++) {
@@ -430,7 +386,7 @@ static enum status compile(struct making *m)
     take_cors(m);
     take_server(m);
     take_issuers(m);
-    take_credentials(m);
+    config_take_credentials(m);
     take_buckets(m);
     config_take_plans(m);
     config_take_ledger(m);

@@ -172,7 +172,13 @@ static int fill_ledger(json_t *ledger, const struct config_ask *ask)
     return fill_text(ledger, raw_sqlite_defaults);
 }
 
-static struct str region_of(const struct config_ask *ask)
+static int fill_role(json_t *credentials)
+{
+    json_t *role = json_object_get(credentials, "assume_role");
+    return json_is_object(role) ? fill_text(role, raw_role_defaults) : 0;
+}
+
+struct str config_region(const struct config_ask *ask)
 {
     const struct str region = config_env_get(ask->environment, "AWS_REGION");
     if (region.len)
@@ -199,7 +205,8 @@ static enum status complete(json_t *doc, const struct config_ask *ask)
                     fill_each(json_object_get(doc, "plans"), raw_plan_defaults) == 0 &&
                     fill_bursts(json_object_get(doc, "plans")) == 0 &&
                     fill_ledger(json_object_get(doc, "ledger"), ask) == 0 &&
-                    fill_regions(json_object_get(doc, "buckets"), region_of(ask)) == 0 &&
+                    fill_role(json_object_get(doc, "credentials")) == 0 &&
+                    fill_regions(json_object_get(doc, "buckets"), config_region(ask)) == 0 &&
                     fill_max_expires(json_object_get(doc, "profiles")) == 0;
     return ok ? ST_OK : ST_NO_MEMORY;
 }

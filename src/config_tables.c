@@ -68,11 +68,28 @@ static const struct jr_field auth_fields[] = {
 TABLE(auth, struct raw_auth);
 #undef OF
 
+/* AWS's bounds: IAM "IAM and STS quotas", STS "AssumeRole". */
+#define OF raw_role
+static const struct jr_field role_fields[] = {
+    { .name = "role_arn",     .type = JR_STR, AT(role_arn), .flags = JR_REQUIRED | JR_NOT_EMPTY,
+      .min = 1, .max = 2048 },
+    { .name = "session_name", .type = JR_STR, AT(session_name), .flags = JR_NOT_EMPTY,
+      .min = 2, .max = 64 },
+    { .name = "duration_s",   .type = JR_INT, AT(duration_s), .min = 900, .max = DAY_S / 2 },
+    { .name = "external_id",  .type = JR_STR, AT(external_id), .min = 0, .max = 1224 },
+    { .name = "policy",       .type = JR_ANY, AT(policy), .flags = JR_NULL_OK },
+};
+TABLE(role, struct raw_role);
+#undef OF
+
 #define OF raw_credentials
 static const struct jr_field credentials_fields[] = {
-    { .name = "provider",    .type = JR_ENUM, AT(provider), .words = provider_words },
-    { .name = "min_ttl_s",   .type = JR_INT,  AT(min_ttl_s), .min = 1, .max = 3600 },
-    { .name = "assume_role", .type = JR_ANY,  AT(assume_role), .flags = JR_NULL_OK },
+    { .name = "provider",     .type = JR_ENUM, AT(provider), .words = provider_words },
+    { .name = "min_ttl_s",    .type = JR_INT, AT(min_ttl_s), .min = 1, .max = 3600 },
+    { .name = "region",       .type = JR_STR, AT(region) },
+    { .name = "sts_endpoint", .type = JR_STR, AT(sts_endpoint) },
+    { .name = "assume_role",  .type = JR_OPT_OBJECT, AT(assume_role), .flags = JR_NULL_OK,
+      .sub = &role_table },
 };
 TABLE(credentials, struct raw_credentials);
 #undef OF
@@ -267,6 +284,8 @@ const char raw_sqlite_defaults[] = "{ \"path\": \"/var/lib/presignd/ledger.db\" 
 const char raw_redis_defaults[] =
     "{ \"prefix\": \"presignd:\", \"timeout_ms\": 50, \"replicas\": 1,"
     "  \"on_failure\": { \"rate\": \"local\", \"quota\": \"deny\" } }";
+
+const char raw_role_defaults[] = "{ \"session_name\": \"presignd\", \"duration_s\": 3600 }";
 
 const char raw_issuer_defaults[] =
     "{ \"user_claim\": \"sub\", \"plan_claim\": \"plan\", \"tenant_claim\": \"org\","

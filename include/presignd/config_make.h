@@ -32,6 +32,7 @@ void *making_rows(struct making *m, size_t n, size_t size);
 void making_check_name(struct making *m, struct str section, struct str name);
 
 /* Sections. config_take_ledger looks at the plans that config_take_plans made. */
+void config_take_credentials(struct making *m);
 void config_take_plans(struct making *m);
 void config_take_ledger(struct making *m);
 
@@ -63,6 +64,9 @@ int config_processors(void);
 
 /* The control groups' part alone; the files are looked for under root ("" = the system's). */
 int64_t config_cgroup_processors(const char *root);
+
+/* AWS_REGION, else AWS_DEFAULT_REGION; with --dev there is always one. */
+struct str config_region(const struct config_ask *ask);
 
 /* The value of a variable, or the empty view. */
 struct str config_env_get(char **environment, const char *name);

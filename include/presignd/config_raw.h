@@ -28,10 +28,17 @@ struct raw_auth {
     struct jr_list issuers; /* struct raw_issuer */
 };
 
+struct raw_role {
+    struct str role_arn, session_name, external_id;
+    int64_t duration_s;
+    json_t *policy; /* an object, or its text */
+};
+
 struct raw_credentials {
     int provider; /* enum cred_provider */
     int64_t min_ttl_s;
-    json_t *assume_role;
+    struct str region, sts_endpoint;
+    struct raw_role *assume_role; /* NULL: none */
 };
 
 struct raw_bucket {
@@ -115,10 +122,10 @@ struct raw_config {
 
 extern const struct jr_table raw_config_table;
 
-/* JSON texts: defaults of the whole, of one profile, bucket, plan, issuer, of the two kinds of ledger;
+/* JSON texts: defaults of the whole, of one profile, bucket, plan, issuer, of the two kinds of ledger, a role;
  * the --dev configuration. */
 extern const char raw_defaults[], raw_profile_defaults[], raw_bucket_defaults[];
 extern const char raw_plan_defaults[], raw_issuer_defaults[];
-extern const char raw_sqlite_defaults[], raw_redis_defaults[], raw_dev[];
+extern const char raw_sqlite_defaults[], raw_redis_defaults[], raw_role_defaults[], raw_dev[];
 
 #endif

@@ -3,7 +3,7 @@
  * reads the answer. The store (cred_store.h) does the asking. So tests and fuzzers need no socket.
  *
  * Sources: env, container (ECS, EKS Pod Identity), imds (IMDSv2), and auto, which tries the others in
- * the order of CONFIG.md. file, web_identity and assume_role fit the same interface.
+ * the order of CONFIG.md; assume_role stands on top of any of them.
  */
 #ifndef PRESIGND_CRED_SOURCE_H
 #define PRESIGND_CRED_SOURCE_H
@@ -21,13 +21,23 @@ enum cred_provider { /* words of CONFIG.md, in this order */
                      CRED_STATIC /* --dev: dummies or the environment's, given as texts */
 };
 
-/* The AWS environment, read by config.c and by nobody else. "" = not set. */
+/* A role to assume; role_arn "" = none. */
+struct cred_role {
+    struct str role_arn, session_name, external_id;
+    struct str policy;  /* of the session, JSON; "" = all that the role may */
+    int64_t duration_s; /* 900-43200 */
+};
+
+/* The AWS environment and the members of `credentials`, put together by config.c. "" = not set. */
 struct cred_env {
     struct str access_key_id, secret_key, session_token, expiration; /* AWS_CREDENTIAL_EXPIRATION */
     struct str relative_uri, full_uri, auth_token, auth_token_file;  /* AWS_CONTAINER_* */
     struct str imds_endpoint, imds_endpoint_mode; /* AWS_EC2_METADATA_SERVICE_* */
     bool imds_disabled;                           /* AWS_EC2_METADATA_DISABLED */
     struct str role_arn, web_identity_token_file, role_session_name;
+    struct str region;       /* of STS: credentials.region, else AWS_REGION */
+    struct str sts_endpoint; /* scheme://host[:port]; "" = AWS's of the region */
+    struct cred_role role;
     struct str ecs_endpoint; /* tests only: stands for http://169.254.170.2; "" = the real one */
 };
 
@@ -50,7 +60,7 @@ struct cred_source {
     const struct cred_source_kind *kind;
 };
 
-/* Copies what it needs of env. NULL: *why says what is wrong (a refused FULL_URI, a bad endpoint,
+/* With env->role on top, where it names one (CRED_STATIC: never). Copies what it needs of env. NULL: *why says what is wrong (a refused FULL_URI, a bad endpoint,
  * a provider that this build does not have), or it is empty for no memory. */
 struct cred_source *cred_source_new(enum cred_provider p, const struct cred_env *env,
                                     struct buf *why);
@@ -61,6 +71,8 @@ struct cred_source *cred_env_new(const struct cred_env *env, const char *name, s
 struct cred_source *cred_container_new(const struct cred_env *env, struct buf *why);
 struct cred_source *cred_imds_new(const struct cred_env *env, struct buf *why);
 struct cred_source *cred_auto_new(const struct cred_env *env, struct buf *why);
+struct cred_source *cred_assume_new(struct cred_source *inner, const struct cred_env *env,
+                                    struct buf *why); /* takes inner, NULL too */
 
 /* A sentence about a reply that brought nothing, for why: "answered 503", "cannot be reached: ...". */
 void cred_reply_explain(struct buf *why, const struct reply *r);

@@ -42,6 +42,15 @@ bool endpoint_wants_path_style(struct str bucket, bool custom);
 /* True for names S3 takes: 3-63 of [a-z0-9.-], letter or digit at both ends, no "..", no IPv4. */
 bool endpoint_bucket_name_ok(struct str name);
 
+/*
+ * scheme://host[:port] taken apart, path "/"; and AWS's place of a service, https://SERVICE.REGION and
+ * the partition's suffix. `text` and `why` as above; ST_INVALID likewise.
+ */
+MUST_CHECK enum status endpoint_origin(struct str url, struct buf *text, struct endpoint *out,
+                                       struct buf *why);
+MUST_CHECK enum status endpoint_service(struct str service, struct str region, struct buf *text,
+                                        struct endpoint *out, struct buf *why);
+
 /* scheme://host/path of an endpoint, to stand before an encoded key. */
 void endpoint_base_url(struct buf *out, const struct endpoint *e);
 

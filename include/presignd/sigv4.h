@@ -23,7 +23,7 @@ struct signing_key {
     struct hmac_key key;
     char day[9]; /* YYYYMMDD */
     char region[32];
-    char credential[192]; /* AKID/YYYYMMDD/REGION/s3/aws4_request */
+    char credential[192]; /* AKID/YYYYMMDD/REGION/SERVICE/aws4_request */
     size_t credential_len;
     size_t scope_at;     /* where the scope starts in credential */
     int64_t day_number;  /* days since 1970 */
@@ -36,12 +36,16 @@ struct signing_key {
  */
 MUST_CHECK enum status signing_key_derive(struct signing_key *k, const struct sign_creds *c,
                                           struct str region, int64_t unix_s);
+/* The same for a service other than "s3": its name is [a-z0-9-], at most 16 bytes. */
+MUST_CHECK enum status signing_key_derive_for(struct signing_key *k, const struct sign_creds *c,
+                                              struct str service, struct str region,
+                                              int64_t unix_s);
 void signing_key_release(struct signing_key *k);
 
 /* True when k was derived for this access key id and the day of now_s. */
 bool signing_key_fits(const struct signing_key *k, const struct sign_creds *c, int64_t now_s);
 
-/* AKID/YYYYMMDD/REGION/s3/aws4_request, and the same without AKID/ (the credential scope). */
+/* AKID/YYYYMMDD/REGION/SERVICE/aws4_request, and the same without AKID/ (the credential scope). */
 struct str signing_key_credential(const struct signing_key *k);
 struct str signing_key_scope(const struct signing_key *k);
 

@@ -11,8 +11,8 @@ static struct cred_source *not_here(struct buf *why, struct str provider)
     return NULL;
 }
 
-struct cred_source *cred_source_new(enum cred_provider p, const struct cred_env *env,
-                                    struct buf *why)
+static struct cred_source *provider_new(enum cred_provider p, const struct cred_env *env,
+                                        struct buf *why)
 {
     switch (p) {
     case CRED_AUTO: return cred_auto_new(env, why);
@@ -24,6 +24,13 @@ struct cred_source *cred_source_new(enum cred_provider p, const struct cred_env 
     case CRED_STATIC: return cred_env_new(env, "static", why);
     }
     return NULL;
+}
+
+struct cred_source *cred_source_new(enum cred_provider p, const struct cred_env *env,
+                                    struct buf *why)
+{
+    struct cred_source *s = provider_new(p, env, why);
+    return env->role.role_arn.len && p != CRED_STATIC ? cred_assume_new(s, env, why) : s;
 }
 
 void cred_source_free(struct cred_source *s)

@@ -217,6 +217,19 @@ static enum status push_ipv6(struct buf *out, struct str host, struct buf *why)
     return ST_OK;
 }
 
+static enum status push_host(struct buf *text, const struct origin *o, struct buf *why)
+{
+    if (o->ipv6)
+        TRY(push_ipv6(text, o->host, why));
+    else
+        push_lower(text, o->host);
+    if (o->port.len > 0) {
+        buf_char(text, ':');
+        buf_str(text, o->port);
+    }
+    return ST_OK;
+}
+
 static enum status push_custom_host(struct buf *text, const struct endpoint_config *c,
                                     const struct origin *o, struct buf *why)
 {
@@ -228,15 +241,7 @@ static enum status push_custom_host(struct buf *text, const struct endpoint_conf
         buf_str(text, c->bucket);
         buf_char(text, '.');
     }
-    if (o->ipv6)
-        TRY(push_ipv6(text, o->host, why));
-    else
-        push_lower(text, o->host);
-    if (o->port.len > 0) {
-        buf_char(text, ':');
-        buf_str(text, o->port);
-    }
-    return ST_OK;
+    return push_host(text, o, why);
 }
 
 static enum status check_aws(const struct endpoint_config *c, const struct partition *p,
@@ -324,6 +329,40 @@ enum status endpoint_resolve(const struct endpoint_config *c, bool use_public, s
     out->host = str_slice(all, host_at, path_at);
     out->path = str_slice(all, path_at, all.len);
     return ST_OK;
+}
+
+/* What stands in `text` from `at` on is the host. */
+static enum status place_at_root(struct buf *text, size_t at, struct str scheme,
+                                 struct endpoint *out)
+{
+    TRY(buf_check(text));
+    *out = (struct endpoint){ .scheme = scheme,
+                              .host = str_slice(buf_view(text), at, text->len),
+                              .path = STR("/") };
+    return ST_OK;
+}
+
+enum status endpoint_origin(struct str url, struct buf *text, struct endpoint *out, struct buf *why)
+{
+    const size_t at = text->len;
+    struct origin origin;
+    TRY(parse_origin(url, &origin, why));
+    TRY(push_host(text, &origin, why));
+    return place_at_root(text, at, origin.scheme, out);
+}
+
+enum status endpoint_service(struct str service, struct str region, struct buf *text,
+                             struct endpoint *out, struct buf *why)
+{
+    const size_t at = text->len;
+    if (!region_ok(region))
+        return refuse(why, STR("the region is missing or is no region name"));
+    buf_str(text, service);
+    buf_char(text, '.');
+    buf_str(text, region);
+    buf_char(text, '.');
+    buf_str(text, partition_of(region)->suffix);
+    return place_at_root(text, at, STR("https"), out);
 }
 
 void endpoint_base_url(struct buf *out, const struct endpoint *e)

@@ -13,7 +13,7 @@
 
 static const int64_t LAST_S = 253402300799; /* 9999-12-31T23:59:59Z */
 
-enum { ACCESS_KEY_BYTES_MAX = 128, SECRET_BYTES_MAX = 256, DAY_S = 86400 };
+enum { ACCESS_KEY_BYTES_MAX = 128, SECRET_BYTES_MAX = 256, SERVICE_BYTES_MAX = 16, DAY_S = 86400 };
 
 /* Nothing that would need an escape in a policy, a header or between the slashes of the scope. */
 static bool access_key_ok(struct str s)
@@ -32,6 +32,14 @@ static bool region_ok(struct str s)
         if (!ascii_alnum(s.ptr[i]) && s.ptr[i] != '-' && s.ptr[i] != '_')
             return false;
     return s.len > 0 && s.len < sizeof(((struct signing_key *)0)->region);
+}
+
+static bool service_ok(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (!(s.ptr[i] >= 'a' && s.ptr[i] <= 'z') && !ascii_digit(s.ptr[i]) && s.ptr[i] != '-')
+            return false;
+    return s.len > 0 && s.len <= SERVICE_BYTES_MAX;
 }
 
 static bool token_ok(struct str s)
@@ -58,24 +66,26 @@ static void chain(struct str key, struct str text, unsigned char mac[HASH_BYTES]
     hmac_key_release(&state);
 }
 
-static void derive(struct hmac_key *out, struct str secret, struct str day, struct str region)
+static void derive(struct hmac_key *out, struct str secret, struct str day, struct str region,
+                   struct str service)
 {
     char first[4 + SECRET_BYTES_MAX] = "AWS4";
     unsigned char mac[HASH_BYTES];
     memcpy(first + 4, secret.ptr, secret.len);
     chain((struct str){ first, 4 + secret.len }, day, mac);
     chain(mac_view(mac), region, mac);
-    chain(mac_view(mac), STR("s3"), mac);
+    chain(mac_view(mac), service, mac);
     chain(mac_view(mac), STR("aws4_request"), mac);
     hmac_key_set(out, mac_view(mac));
     crypto_wipe(first, sizeof(first));
     crypto_wipe(mac, sizeof(mac));
 }
 
-enum status signing_key_derive(struct signing_key *k, const struct sign_creds *c, struct str region,
-                               int64_t unix_s)
+enum status signing_key_derive_for(struct signing_key *k, const struct sign_creds *c,
+                                   struct str service, struct str region, int64_t unix_s)
 {
-    if (!access_key_ok(c->access_key_id) || !region_ok(region) || !token_ok(c->session_token))
+    if (!access_key_ok(c->access_key_id) || !region_ok(region) || !token_ok(c->session_token) ||
+        !service_ok(service))
         return ST_INVALID;
     if (c->secret_key.len == 0 || c->secret_key.len > SECRET_BYTES_MAX || unix_s < 0 ||
         unix_s > LAST_S)
@@ -92,11 +102,19 @@ enum status signing_key_derive(struct signing_key *k, const struct sign_creds *c
     buf_str(&credential, buf_view(&day));
     buf_lit(&credential, "/");
     buf_str(&credential, region);
-    buf_lit(&credential, "/s3/aws4_request");
+    buf_lit(&credential, "/");
+    buf_str(&credential, service);
+    buf_lit(&credential, "/aws4_request");
     TRY(buf_check(&credential));
     k->credential_len = credential.len;
-    derive(&k->key, c->secret_key, buf_view(&day), region);
+    derive(&k->key, c->secret_key, buf_view(&day), region, service);
     return ST_OK;
+}
+
+enum status signing_key_derive(struct signing_key *k, const struct sign_creds *c, struct str region,
+                               int64_t unix_s)
+{
+    return signing_key_derive_for(k, c, STR("s3"), region, unix_s);
 }
 
 void signing_key_release(struct signing_key *k)

@@ -1,6 +1,7 @@
 """The signer against another implementation: botocore signs the same random inputs.
 
-POST signatures must be equal over the same policy text, presigned URLs as a whole. The seed of a
+POST signatures must be equal over the same policy text, presigned URLs as a whole, and what stands
+in the Authorization header of requests to other services. The seed of a
 failing run is in its message; PRESIGND_SEED=N repeats it.
 """
 import base64
@@ -15,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import boto3
 import pytest
-from botocore.auth import S3SigV4PostAuth, S3SigV4QueryAuth
+from botocore.auth import S3SigV4PostAuth, S3SigV4QueryAuth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
@@ -26,6 +27,7 @@ DRIVER = Path(os.environ.get("PRESIGND_BUILD", TOP / "build")) / "tests" / "sign
 SEED = int(os.environ.get("PRESIGND_SEED", random.SystemRandom().randrange(1 << 32)))
 POSTS = 1500
 URLS = 1500
+HEADERS = 1000
 
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 ODD = [" ", "  ", "+", "%", "%2F", "//", "/", "~", "*", "'", "(", ")", "!", "&", "=", "?", "#", ";",
@@ -195,6 +197,63 @@ def test_urls(rng):
     for i, (ask, answer) in enumerate(zip(asks, driver(asks))):
         assert answer["status"] == "ST_OK", f"seed {SEED}, case {i}: {ask}"
         assert answer["url"] == botocore_url(ask), f"seed {SEED}, case {i}: {ask}"
+
+
+# ---- requests of our own ---------------------------------------------------------------------------
+
+def random_header(rng):
+    names = ["content-type", "accept", "range"] + [f"x-amz-{word(rng, 1, 8, LETTERS.lower())}{i}"
+                                                   for i in range(4)]
+    value = lambda: " ".join(word(rng, 1, 9) for _ in range(rng.randint(1, 4)))
+    return credential(rng) | {
+        "op": "header", "service": rng.choice(["sts", "iam", "execute-api"]),
+        "method": rng.choice(["POST", "GET"]), "path": "/",
+        "host": rng.choice(["sts.eu-west-1.amazonaws.com", "sts.example.com:8443", "127.0.0.1:80"]),
+        "headers": [[n, value()] for n in rng.sample(names, rng.randint(0, 6))],
+        "body": odd_text(rng, 40) if rng.random() < 0.9 else ""}
+
+
+def botocore_authorization(ask):
+    request = AWSRequest(method=ask["method"], url=f"https://{ask['host']}{ask['path']}",
+                         data=ask["body"].encode(),
+                         headers=dict(ask["headers"]) | {"Host": ask["host"]})
+    auth = SigV4Auth(botocore_credentials(ask), ask["service"], ask["region"])
+    request.context["timestamp"] = amz_date(ask["now"])
+    auth._modify_request_before_signing(request)
+    text = auth.string_to_sign(request, auth.canonical_request(request))
+    auth._inject_signature_to_request(request, auth.signature(text, request))
+    return request.headers["Authorization"]
+
+
+def test_headers(rng):
+    asks = [random_header(rng) for _ in range(HEADERS)]
+    for i, (ask, answer) in enumerate(zip(asks, driver(asks))):
+        assert answer["status"] == "ST_OK", f"seed {SEED}, case {i}: {ask}"
+        assert answer["authorization"] == botocore_authorization(ask), \
+            f"seed {SEED}, case {i}: {ask}"
+
+
+HEADERS_REFUSED = {
+    "capital in a name": {"headers": [["X-Amz-Target", "a"]]},
+    "no name": {"headers": [["", "a"]]},
+    "twice": {"headers": [["accept", "a"], ["accept", "b"]]},
+    "the signer's own": {"headers": [["host", "a"]]},
+    "its date": {"headers": [["x-amz-date", "a"]]},
+    "line break": {"headers": [["accept", "a\nb"]]},
+    "no path": {"path": ""},
+    "no slash": {"path": "a"},
+    "no method": {"method": ""},
+    "service in capitals": {"service": "STS"},
+    "no service": {"service": ""},
+    "a slash in the service": {"service": "sts/aws4"},
+}
+
+
+@pytest.mark.parametrize("name", HEADERS_REFUSED)
+def test_headers_refused(rng, name):
+    good = random_header(rng)
+    assert [a["status"] for a in driver([good, good | HEADERS_REFUSED[name]])] == \
+        ["ST_OK", "ST_INVALID"]
 
 
 # ---- whole clients: where a bucket lives ---------------------------------------------------------

@@ -18,6 +18,9 @@ EXAMPLE = json.loads((TOP / "config/presignd.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 FULL = merge(EXAMPLE, {
     "default_plan": "free", "plans": {"free": {"unsettled": "keep"}},
+    "credentials": {"region": "eu-west-1", "sts_endpoint": "", "assume_role": {
+        "role_arn": "arn:aws:iam::1:role/x", "session_name": "presignd", "duration_s": 3600,
+        "external_id": "", "policy": {"Statement": []}}},
     "buckets": {"main": {"path_style": False, "post": True, "dualstack": False, "fips": False,
                          "accelerate": False, "endpoint": "", "public_endpoint": ""}},
     "profiles": {"default": {
@@ -31,6 +34,7 @@ LEDGERS = {
     "redis": {"backend": "redis", "url": "redis://h", "username": "u", "password_file": "/p",
               "prefix": "p:", "timeout_ms": 50, "replicas": 2,
               "on_failure": {"rate": "deny", "quota": "allow"}}}
+ROLE = {"role_arn": "arn:aws:iam::123456789012:role/uploads/writer"}
 LIMITS = {
     "rate": {"name": "a", "kind": "rate", "max": 5, "window_s": 60, "burst": 2},
     "count": {"name": "a", "kind": "count", "max": 5, "window": "month"},
@@ -162,6 +166,7 @@ def test_defaults_are_the_programs(folder):
              "buckets": {"main": {"bucket": "my-upload-bucket", "region": "eu-west-1"}},
              "profiles": {"default": {"bucket": "main", "key": "{uuid}", "max_bytes": 1,
                                       "content_types": ["image/*"]}},
+             "credentials": {"region": "eu-west-1", "assume_role": ROLE},
              "default_plan": "free", "plans": {"free": {}}}
     status, effective, faults = check(folder, small)
     assert status == 0, faults
@@ -220,7 +225,7 @@ def test_unknown_members_are_refused_everywhere(folder):
         assert status == 1, place
         assert [f for f in faults if "nope" in f], (place, faults)
         seen += 1
-    assert seen == 17
+    assert seen == 18
 
 
 def test_null_is_refused_or_known(folder):
@@ -391,6 +396,13 @@ GOOD = {
     "release": limits(unsettled="release"),
     "proxies": {"trusted_proxies": ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]},
     "providers": {"credentials": {"provider": "imds", "assume_role": None}},
+    "a role": {"credentials": {"region": "eu-west-1", "assume_role": ROLE}},
+    "a role, all": {"credentials": {
+        "provider": "container", "region": "eu-west-1", "sts_endpoint": "https://sts.test:8443/",
+        "assume_role": ROLE | {"session_name": "a.b@c", "duration_s": 43200, "external_id": "a/b",
+                               "policy": {"Version": "2012-10-17", "Statement": []}}}},
+    "a policy's text": {"credentials": {"region": "cn-north-1", "assume_role":
+                                        ROLE | {"policy": '{"Statement": []}'}}},
     "the page": {"ui": True},
 }
 
@@ -434,8 +446,22 @@ BAD = {
     "provider file": ({"credentials": {"provider": "file"}}, "credentials.provider"),
     "provider web identity": ({"credentials": {"provider": "web_identity"}},
                               "credentials.provider"),
-    "assume_role": ({"credentials": {"assume_role": {"role_arn": "arn:aws:iam::1:role/x"}}},
-                    "credentials.assume_role"),
+    "a role without an ARN": ({"credentials": {"region": "a", "assume_role": {}}},
+                              "assume_role.role_arn"),
+    "a user's ARN": ({"credentials": {"region": "a", "assume_role": {
+        "role_arn": "arn:aws:iam::1:user/x"}}}, "assume_role.role_arn"),
+    "a role's session name": ({"credentials": {"region": "a", "assume_role":
+                                               ROLE | {"session_name": "a b"}}}, "session_name"),
+    "a role's duration": ({"credentials": {"region": "a", "assume_role":
+                                           ROLE | {"duration_s": 899}}}, "duration_s"),
+    "a role's external id": ({"credentials": {"region": "a", "assume_role":
+                                              ROLE | {"external_id": "a"}}}, "external_id"),
+    "a role's policy": ({"credentials": {"region": "a", "assume_role":
+                                         ROLE | {"policy": []}}}, "policy"),
+    "STS's region": ({"credentials": {"region": "eu west", "assume_role": ROLE}},
+                     "credentials.region"),
+    "STS's endpoint": ({"credentials": {"sts_endpoint": "ftp://sts.test"}},
+                       "credentials.sts_endpoint"),
     "bucket's alias": ({"buckets": {"Main": {"bucket": "aaa", "region": "eu-west-1"}}},
                        "buckets.Main"),
     "bucket's alias, digit": ({"buckets": {"1a": {"bucket": "aaa", "region": "eu-west-1"}}},

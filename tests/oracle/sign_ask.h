@@ -5,6 +5,7 @@
  *   "op": "post"  fields (list of pairs), n_shared, min_bytes, max_bytes, expires_at
  *   "op": "url"   endpoint, path_style, dualstack, fips, accelerate, method, headers and query (lists
  *                 of pairs), expires
+ *   "op": "header" service, host, path, method, headers (list of pairs), body
  * Views point into the JSON document. A missing text is empty, a missing number 0.
  */
 #ifndef PRESIGND_SIGN_ASK_H
@@ -12,13 +13,16 @@
 
 #include <jansson.h>
 
+#include "presignd/header_sign.h"
 #include "presignd/post_packet.h"
 #include "presignd/url_packet.h"
 
 enum { SIGN_ASK_PAIRS = 64 };
 
 struct sign_ask {
-    bool is_post;
+    bool is_post, is_header;
+    struct str service;
+    struct header_ask header;
     int64_t now_s;
     struct str region;
     struct sign_creds creds;
@@ -119,6 +123,14 @@ static inline void sign_ask_read(struct sign_ask *a, const json_t *in)
     };
     sign_ask_post(a, in);
     sign_ask_url(a, in);
+    a->is_header = str_equal(ask_text(in, "op"), STR("header"));
+    a->service = a->is_header ? ask_text(in, "service") : STR("s3");
+    a->header = (struct header_ask){ .method = a->url.method,
+                                     .host = ask_text(in, "host"),
+                                     .path = ask_text(in, "path"),
+                                     .headers = a->headers,
+                                     .n_headers = a->url.n_headers,
+                                     .body = ask_text(in, "body") };
 }
 
 #endif

@@ -1,6 +1,7 @@
 /*
  * sign_driver - lets another program ask our signer: a JSON object a line in (sign_ask.h), one a line
- * out, {"status", "fields": [[name, value], ...]} for a POST packet, {"status", "url"} for a URL.
+ * out, {"status", "fields": [[name, value], ...]} for a POST packet, {"status", "url"} for a URL,
+ * {"status", "authorization"} for a request of our own.
  * The tests hold the answers against another implementation's.
  */
 #include <stdio.h>
@@ -51,6 +52,22 @@ static enum status answer_url(struct jw *j, struct sign_ask *a, const struct sig
     return st;
 }
 
+static enum status answer_header(struct jw *j, const struct sign_ask *a,
+                                 const struct signing_key *k)
+{
+    AUTO(buf) text = BUF_INIT(ANSWER_MAX);
+    const enum status st = header_sign(&text, &a->header, &a->creds, k, a->now_s);
+    jw_str(j, "authorization", buf_view(&text));
+    return st;
+}
+
+static enum status answer_one(struct jw *j, struct sign_ask *a, const struct signing_key *k)
+{
+    if (a->is_header)
+        return answer_header(j, a, k);
+    return a->is_post ? answer_post(j, a, k) : answer_url(j, a, k);
+}
+
 static void answer(struct buf *out, const json_t *in)
 {
     struct signing_key k = { .credential_len = 0 };
@@ -58,9 +75,9 @@ static void answer(struct buf *out, const json_t *in)
     sign_ask_read(&a, in);
     struct jw j = { .out = out };
     jw_open(&j, '{');
-    enum status st = signing_key_derive(&k, &a.creds, a.region, a.now_s);
+    enum status st = signing_key_derive_for(&k, &a.creds, a.service, a.region, a.now_s);
     if (st == ST_OK)
-        st = a.is_post ? answer_post(&j, &a, &k) : answer_url(&j, &a, &k);
+        st = answer_one(&j, &a, &k);
     jw_str(&j, "status", str_from(status_name(st)));
     jw_close(&j);
     assert(jw_end(&j) == ST_OK);

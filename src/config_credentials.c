@@ -1,0 +1,156 @@
+/*
+ * config_credentials - the `credentials` section and the AWS environment: what signs packets.
+ */
+#include <stdlib.h>
+
+#include "presignd/config_make.h"
+#include "presignd/json_guard.h"
+#include "presignd/sts.h"
+
+enum { POLICY_BYTES_MAX = 2048 };
+
+static void take_environment(struct making *m)
+{
+    char **e = m->ask->environment;
+    m->c->env = (struct cred_env){
+        .access_key_id = config_env_get(e, "AWS_ACCESS_KEY_ID"),
+        .secret_key = config_env_get(e, "AWS_SECRET_ACCESS_KEY"),
+        .session_token = config_env_get(e, "AWS_SESSION_TOKEN"),
+        .expiration = config_env_get(e, "AWS_CREDENTIAL_EXPIRATION"),
+        .relative_uri = config_env_get(e, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
+        .full_uri = config_env_get(e, "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+        .auth_token = config_env_get(e, "AWS_CONTAINER_AUTHORIZATION_TOKEN"),
+        .auth_token_file = config_env_get(e, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
+        .imds_endpoint = config_env_get(e, "AWS_EC2_METADATA_SERVICE_ENDPOINT"),
+        .imds_endpoint_mode = config_env_get(e, "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"),
+        .imds_disabled =
+            str_equal_nocase(config_env_get(e, "AWS_EC2_METADATA_DISABLED"), STR("true")),
+        .role_arn = config_env_get(e, "AWS_ROLE_ARN"),
+        .web_identity_token_file = config_env_get(e, "AWS_WEB_IDENTITY_TOKEN_FILE"),
+        .role_session_name = config_env_get(e, "AWS_ROLE_SESSION_NAME"),
+        .region = m->raw.credentials.region.len ? m->raw.credentials.region : config_region(m->ask),
+        .sts_endpoint = m->raw.credentials.sts_endpoint,
+    };
+}
+
+/* ---- a role to assume --------------------------------------------------------------------------- */
+
+#define ROLE "credentials.assume_role"
+
+/* Letters, digits, '_' and the marks of `more`: what STS takes. */
+static bool made_of(struct str text, struct str more)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!ascii_alnum(text.ptr[i]) && text.ptr[i] != '_' &&
+            str_find(more, text.ptr[i], 0) == more.len)
+            return false;
+    return true;
+}
+
+static bool role_arn_ok(struct str arn)
+{
+    size_t colons = 0;
+    for (size_t i = 0; i < arn.len; i++)
+        colons += arn.ptr[i] == ':';
+    struct str rest = arn;
+    struct str part = STR_NONE;
+    for (size_t i = 0; i < 6 && str_cut(&rest, ':', &part); i++)
+        if ((i == 0 && !str_equal(part, STR("arn"))) || (i == 2 && !str_equal(part, STR("iam"))))
+            return false;
+    return colons == 5 && str_starts(part, STR("role/")) && part.len > sizeof("role/") - 1 &&
+           made_of(arn, STR("+=,.@:/-"));
+}
+
+/* One form for an object and for its text: what is short enough is up to AWS's count of bytes. */
+static void take_policy(struct making *m, const json_t *given, struct str *out)
+{
+    json_t *parsed = NULL;
+    json_error_t unused;
+    enum status st = ST_OK;
+    if (json_is_string(given))
+        st = json_guard_load((struct str){ json_string_value(given), json_string_length(given) },
+                             JSON_REJECT_DUPLICATES, &parsed, &unused);
+    const json_t *policy = json_is_string(given) ? parsed : given;
+    char *text = NULL;
+    if (st == ST_NO_MEMORY)
+        m->no_memory = true;
+    else if (!json_object_get(policy, "Statement"))
+        COMPLAIN(m, ROLE, STR(""), "policy",
+                 "must be a policy, a JSON object with a Statement, or one as text");
+    else if (!(text = json_dumps(policy, JSON_COMPACT | JSON_ENSURE_ASCII)))
+        m->no_memory = true;
+    else if (str_from(text).len > POLICY_BYTES_MAX)
+        COMPLAIN(m, ROLE, STR(""), "policy", "is longer than the 2048 bytes that STS takes");
+    else
+        *out = arena_copy(&m->c->arena, str_from(text));
+    if (text && !m->bad && !out->ptr)
+        m->no_memory = true;
+    free(text);
+    json_decref(parsed);
+}
+
+static void take_role(struct making *m)
+{
+    const struct raw_role *raw = m->raw.credentials.assume_role;
+    if (!raw)
+        return;
+    m->c->env.role = (struct cred_role){ .role_arn = raw->role_arn,
+                                         .session_name = raw->session_name,
+                                         .external_id = raw->external_id,
+                                         .policy = STR(""),
+                                         .duration_s = raw->duration_s };
+    if (!role_arn_ok(raw->role_arn))
+        COMPLAIN(m, ROLE, STR(""), "role_arn",
+                 "is no role's ARN: arn:aws:iam::123456789012:role/NAME");
+    if (!made_of(raw->session_name, STR("+=,.@-")))
+        COMPLAIN(m, ROLE, STR(""), "session_name", "may hold letters, digits and _+=,.@- only");
+    if (raw->external_id.len == 1 || !made_of(raw->external_id, STR("+=,.@:/-")))
+        COMPLAIN(m, ROLE, STR(""), "external_id",
+                 "must be at least 2 of letters, digits and _+=,.@:/-");
+    if (raw->policy && !json_is_null(raw->policy))
+        take_policy(m, raw->policy, &m->c->env.role.policy);
+}
+
+/* What the sources would refuse at the start, told by `check` as well. */
+static void check_sts(struct making *m)
+{
+    const struct cred_env *e = &m->c->env;
+    if (!e->role.role_arn.len && !e->sts_endpoint.len)
+        return;
+    struct sts_place place;
+    AUTO(buf) why = BUF_INIT(1024);
+    const enum status st =
+        sts_place_set(&place, e->sts_endpoint, e->region, !e->role.role_arn.len, &why);
+    sts_place_release(&place);
+    if (st == ST_NO_MEMORY)
+        m->no_memory = true;
+    if (st != ST_INVALID)
+        return;
+    config_put_name(m->why, buf_view(&why));
+    buf_lit(m->why, "\n");
+    m->bad = true;
+}
+
+/* ---- all of it ---------------------------------------------------------------------------------- */
+
+void config_take_credentials(struct making *m)
+{
+    struct config *c = m->c;
+    c->provider = (enum cred_provider)m->raw.credentials.provider;
+    c->creds_min_ttl_s = m->raw.credentials.min_ttl_s;
+    if (c->provider == CRED_FILE || c->provider == CRED_WEB_IDENTITY)
+        COMPLAIN(m, "credentials.provider", STR(""), "",
+                 "this version has auto, env, container and imds only");
+    take_environment(m);
+    take_role(m);
+    check_sts(m);
+    const struct cred_env *e = &c->env;
+    const bool given = e->access_key_id.len || e->secret_key.len || e->session_token.len ||
+                       e->relative_uri.len || e->full_uri.len;
+    if (c->dev && c->provider == CRED_AUTO && !given) {
+        c->provider = CRED_STATIC;
+        c->env.access_key_id = STR("PRESIGNDDEVDUMMY0000");
+        c->env.secret_key = STR("no-store-knows-this-dummy-secret-key");
+        c->env.session_token = c->env.expiration = STR("");
+    }
+}

@@ -80,12 +80,13 @@ resource "aws_ecs_task_definition" "presignd" {
 
   container_definitions = jsonencode([
     {
-      # Secrets reach a container of ECS as variables; presignd reads them from files.
+      # Secrets reach a container of ECS as variables; presignd reads them from files. The version
+      # stands in the definition, so that another password starts other tasks.
       name                   = "secrets"
       image                  = var.secrets_image
       essential              = false
       command                = ["sh", "-c", "umask 0222 && printf %s \"$LEDGER_PASSWORD\" > ${local.password_file}"]
-      secrets                = [{ name = "LEDGER_PASSWORD", valueFrom = aws_secretsmanager_secret_version.ledger.arn }]
+      secrets                = [{ name = "LEDGER_PASSWORD", valueFrom = "${aws_secretsmanager_secret.ledger.arn}:::${aws_secretsmanager_secret_version.ledger.version_id}" }]
       readonlyRootFilesystem = true
       linuxParameters        = { capabilities = { drop = ["ALL"] } }
       mountPoints            = [{ sourceVolume = "secrets", containerPath = local.secrets, readOnly = false }]

@@ -35,7 +35,7 @@ mock_provider "aws" {
   }
 
   mock_resource "aws_secretsmanager_secret_version" {
-    defaults = { arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:presignd-ledger-a1b2c3" }
+    defaults = { version_id = "1f0c6a53-6e58-4f0c-9d7b-1a2b3c4d5e6f" }
   }
 
   mock_resource "aws_elasticache_replication_group" {
@@ -106,6 +106,11 @@ run "tasks" {
   assert {
     condition     = jsondecode(aws_ecs_task_definition.presignd.container_definitions)[1].mountPoints[0].readOnly && !can(jsondecode(aws_ecs_task_definition.presignd.container_definitions)[1].secrets)
     error_message = "presignd reads its secret from a file and has none in its environment."
+  }
+
+  assert {
+    condition     = jsondecode(aws_ecs_task_definition.presignd.container_definitions)[0].secrets[0].valueFrom == "arn:aws:secretsmanager:eu-west-1:123456789012:secret:presignd-ledger-a1b2c3:::1f0c6a53-6e58-4f0c-9d7b-1a2b3c4d5e6f"
+    error_message = "Another password is another definition, and so other tasks."
   }
 
   assert {

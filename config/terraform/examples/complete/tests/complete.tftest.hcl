@@ -41,8 +41,12 @@ mock_provider "aws" {
     defaults = { arn = "arn:aws:logs:eu-west-1:123456789012:log-group:/presignd" }
   }
 
-  mock_resource "aws_secretsmanager_secret_version" {
+  mock_resource "aws_secretsmanager_secret" {
     defaults = { arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:presignd-ledger-a1b2c3" }
+  }
+
+  mock_resource "aws_secretsmanager_secret_version" {
+    defaults = { version_id = "1f0c6a53-6e58-4f0c-9d7b-1a2b3c4d5e6f" }
   }
 
   mock_resource "aws_ecs_task_definition" {

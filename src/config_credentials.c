@@ -111,11 +111,18 @@ static void take_role(struct making *m)
         take_policy(m, raw->policy, &m->c->env.role.policy);
 }
 
+static bool uses_web_identity(const struct config *c)
+{
+    return c->env.web_identity_token_file.len && c->env.role_arn.len &&
+           (c->provider == CRED_WEB_IDENTITY ||
+            (c->provider == CRED_AUTO && !c->env.access_key_id.len));
+}
+
 /* What the sources would refuse at the start, told by `check` as well. */
 static void check_sts(struct making *m)
 {
     const struct cred_env *e = &m->c->env;
-    if (!e->role.role_arn.len && !e->sts_endpoint.len)
+    if (!e->role.role_arn.len && !e->sts_endpoint.len && !uses_web_identity(m->c))
         return;
     struct sts_place place;
     AUTO(buf) why = BUF_INIT(1024);
@@ -138,9 +145,9 @@ void config_take_credentials(struct making *m)
     struct config *c = m->c;
     c->provider = (enum cred_provider)m->raw.credentials.provider;
     c->creds_min_ttl_s = m->raw.credentials.min_ttl_s;
-    if (c->provider == CRED_FILE || c->provider == CRED_WEB_IDENTITY)
+    if (c->provider == CRED_FILE)
         COMPLAIN(m, "credentials.provider", STR(""), "",
-                 "this version has auto, env, container and imds only");
+                 "this version has auto, env, web_identity, container and imds only");
     take_environment(m);
     take_role(m);
     check_sts(m);

@@ -2,8 +2,8 @@
  * cred_source - where credentials come from, without any I/O: a source says what to ask next and
  * reads the answer. The store (cred_store.h) does the asking. So tests and fuzzers need no socket.
  *
- * Sources: env, container (ECS, EKS Pod Identity), imds (IMDSv2), and auto, which tries the others in
- * the order of CONFIG.md; assume_role stands on top of any of them.
+ * Sources: env, web_identity (IRSA), container (ECS, EKS Pod Identity), imds (IMDSv2), and auto, which
+ * tries the others in the order of CONFIG.md; assume_role stands on top of any of them.
  */
 #ifndef PRESIGND_CRED_SOURCE_H
 #define PRESIGND_CRED_SOURCE_H
@@ -70,6 +70,7 @@ void cred_source_free(struct cred_source *s);
 struct cred_source *cred_env_new(const struct cred_env *env, const char *name, struct buf *why);
 struct cred_source *cred_container_new(const struct cred_env *env, struct buf *why);
 struct cred_source *cred_imds_new(const struct cred_env *env, struct buf *why);
+struct cred_source *cred_web_identity_new(const struct cred_env *env, struct buf *why);
 struct cred_source *cred_auto_new(const struct cred_env *env, struct buf *why);
 struct cred_source *cred_assume_new(struct cred_source *inner, const struct cred_env *env,
                                     struct buf *why); /* takes inner, NULL too */

@@ -2,14 +2,13 @@
  * cred_auto - the first source that is configured here: env, web identity, container, IMDS.
  *
  * Only absence leads on to the next one. A source that is configured and fails is a fault to be
- * told: going on would sign with other rights than somebody meant. For the same reason a web
- * identity that this build cannot use is refused at start.
+ * told: going on would sign with other rights than somebody meant.
  */
 #include <stdlib.h>
 
 #include "presignd/cred_source.h"
 
-enum { SOURCES_MAX = 3 };
+enum { SOURCES_MAX = 4 };
 
 struct auto_source {
     struct cred_source base;
@@ -63,12 +62,10 @@ static bool add_all(struct auto_source *as, const struct cred_env *env, struct b
 {
     if (!add(as, cred_env_new(env, "env", why)))
         return false;
-    if (!env->access_key_id.len && env->web_identity_token_file.len) {
-        buf_lit(why,
-                "AWS_WEB_IDENTITY_TOKEN_FILE is set, and web identity is not available in this "
-                "version: use EKS Pod Identity, or set credentials.provider to another source");
+    /* A role without a token file is another tool's; a file without a role is a slip. */
+    if (!env->access_key_id.len && env->web_identity_token_file.len &&
+        !add(as, cred_web_identity_new(env, why)))
         return false;
-    }
     return add(as, cred_container_new(env, why)) &&
            (env->imds_disabled || add(as, cred_imds_new(env, why)));
 }

@@ -543,10 +543,10 @@ REFUSED = {
     "endpoint mode": ("imds", {"AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE": "IPv5"}, "IPv6"),
     "endpoint without a scheme": ("imds", {"AWS_EC2_METADATA_SERVICE_ENDPOINT": "127.0.0.1"},
                                   "AWS_EC2_METADATA_SERVICE_ENDPOINT"),
-    "web identity": ("auto", {"AWS_WEB_IDENTITY_TOKEN_FILE": "/token", "AWS_ROLE_ARN": "arn"},
-                     "AWS_WEB_IDENTITY_TOKEN_FILE"),
+    "half a web identity": ("auto", {"AWS_WEB_IDENTITY_TOKEN_FILE": "/token"}, "AWS_ROLE_ARN"),
+    "web identity nowhere": ("web_identity", {"AWS_WEB_IDENTITY_TOKEN_FILE": "/token",
+                                              "AWS_ROLE_ARN": "arn"}, "credentials.region"),
     "file": ("file", {}, "this version"),
-    "web_identity": ("web_identity", {}, "this version"),
 }
 
 

@@ -396,6 +396,7 @@ GOOD = {
     "release": limits(unsettled="release"),
     "proxies": {"trusted_proxies": ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]},
     "providers": {"credentials": {"provider": "imds", "assume_role": None}},
+    "web identity": {"credentials": {"provider": "web_identity"}},
     "a role": {"credentials": {"region": "eu-west-1", "assume_role": ROLE}},
     "a role, all": {"credentials": {
         "provider": "container", "region": "eu-west-1", "sts_endpoint": "https://sts.test:8443/",
@@ -444,8 +445,6 @@ BAD = {
     "body beyond a request's memory": ({"limits": {"body_bytes": 1048577}}, "limits.body_bytes"),
     "provider": ({"credentials": {"provider": "static"}}, "credentials.provider"),
     "provider file": ({"credentials": {"provider": "file"}}, "credentials.provider"),
-    "provider web identity": ({"credentials": {"provider": "web_identity"}},
-                              "credentials.provider"),
     "a role without an ARN": ({"credentials": {"region": "a", "assume_role": {}}},
                               "assume_role.role_arn"),
     "a user's ARN": ({"credentials": {"region": "a", "assume_role": {

@@ -4,9 +4,19 @@ takes the packet that the session's credentials sign.
 A session lasts at least 15 minutes, so a relay in front of the gateway says that it ends sooner than
 it does: then a refresh is a matter of seconds. What AWS answers and the gateway does not is a fake's.
 """
+import base64
+import datetime
+import hashlib
 import json
+import time
 
+import boto3
+import fake as fake_base
 import pytest
+import tokens
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.oid import NameOID
 from service import base_config, run_command, wait_until
 from sts import Sts, refusal
 from store import post
@@ -128,6 +138,95 @@ def test_wrong_secret(presignd, rgw):
     assert "SignatureDoesNotMatch" in line or "AccessDenied" in line
 
 
+# ---- the real one, by web identity -----------------------------------------------------------------
+
+def certificate(key):
+    """Self-signed, DER; what the gateway knows an issuer's key by."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "issuer")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    day = datetime.timedelta(days=1)
+    return (x509.CertificateBuilder().subject_name(name).issuer_name(name)
+            .public_key(key.public_key()).serial_number(1).not_valid_before(now - day)
+            .not_valid_after(now + day).sign(key, hashes.SHA256())
+            .public_bytes(serialization.Encoding.DER))
+
+
+class Issuer(fake_base.Fake):
+    """An OpenID provider as the gateway asks one: discovery, and keys with their certificates."""
+
+    stages = ("discovery", "keys")
+
+    def __init__(self):
+        self.key = tokens.make_key("RS256")
+        self.der = certificate(self.key)
+        super().__init__()
+
+    def stage_of(self, handler):
+        return "keys" if handler.path == "/keys" else "discovery"
+
+    def reply(self, handler, stage, body, headers):
+        keys = {"keys": [tokens.jwk(self.key, "one") |
+                         {"x5c": [base64.b64encode(self.der).decode()]}]}
+        discovery = {"issuer": self.url, "jwks_uri": f"{self.url}/keys"}
+        handler.answer(200, json.dumps(keys if stage == "keys" else discovery), headers)
+
+    def token(self, **claims):
+        now = int(time.time())
+        claims = {"iss": self.url, "sub": "pod", "aud": "presignd", "iat": now,
+                  "exp": now + 600} | claims
+        return tokens.sign(claims, "RS256", self.key, kid="one")
+
+
+@pytest.fixture
+def issuer(rgw):
+    with Issuer() as one:
+        iam = boto3.client("iam", endpoint_url=rgw.endpoint, region_name=rgw.region,
+                           aws_access_key_id=rgw.credentials["AWS_ACCESS_KEY_ID"],
+                           aws_secret_access_key=rgw.credentials["AWS_SECRET_ACCESS_KEY"])
+        iam.create_open_id_connect_provider(
+            Url=one.url, ClientIDList=["presignd"],
+            ThumbprintList=[hashlib.sha1(one.der).hexdigest().upper()])
+        place = one.url.removeprefix("http://")
+        trust = {"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Action": ["sts:AssumeRoleWithWebIdentity"],
+            "Principal": {"Federated": [f"arn:aws:iam:::oidc-provider/{place}"]},
+            "Condition": {"StringEquals": {f"{place}:app_id": "presignd"}}}]}
+        one.role = f"pod-{one.port}"
+        iam.create_role(RoleName=one.role, AssumeRolePolicyDocument=json.dumps(
+            trust, separators=(",", ":")))
+        allow = {"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": ["s3:*"], "Resource": "arn:aws:s3:::*"}]}
+        iam.put_role_policy(RoleName=one.role, PolicyName="uploads",
+                            PolicyDocument=json.dumps(allow, separators=(",", ":")))
+        yield one
+
+
+def identity_env(folder, issuer, token):
+    (folder / "token").write_text(token)
+    return {"AWS_ROLE_ARN": f"arn:aws:iam:::role/{issuer.role}",
+            "AWS_WEB_IDENTITY_TOKEN_FILE": str(folder / "token")}
+
+
+def test_an_identity_signs(presignd, rgw, issuer, tmp_path):
+    s = presignd(in_store(rgw, credentials={"provider": "web_identity",
+                                            "sts_endpoint": rgw.sts_endpoint}),
+                 env=identity_env(tmp_path, issuer, issuer.token()), credentials=None)
+    assert uploaded(s)
+    assert issuer.counts["keys"] > 0
+    assert "web_identity" in s.wait_log("credentials_available")["message"]
+
+
+def test_an_identity_is_refused(presignd, rgw, issuer, tmp_path):
+    other = tokens.sign({"iss": issuer.url, "sub": "pod", "aud": "presignd",
+                         "exp": int(time.time()) + 600}, "RS256", tokens.make_key("RS256"),
+                        kid="one")
+    s = presignd(in_store(rgw, credentials={"provider": "web_identity",
+                                            "sts_endpoint": rgw.sts_endpoint}),
+                 env=identity_env(tmp_path, issuer, other), credentials=None)
+    assert " answered 4" in s.wait_log("credentials_unavailable")["message"]
+    assert s.ask(ASK).code == "credentials_unavailable"
+
+
 # ---- AWS's answers -------------------------------------------------------------------------------
 
 def test_what_is_sent(presignd, fake):
@@ -199,6 +298,79 @@ def test_a_session_assumes(presignd, fake):
     assert headers["x-amz-security-token"] == "the-token=="
     assert "host;x-amz-date;x-amz-security-token" in headers["authorization"]
     nothing_leaked(s, "the-token")
+
+
+# ---- web identity: AWS's answers -------------------------------------------------------------------
+
+TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJzeXN0ZW0ifQ.c2lnbmF0dXJl"
+
+
+def irsa(folder, fake, **more):
+    (folder / "token").write_text(TOKEN + "\n")
+    return {"env": {"AWS_ROLE_ARN": ROLE, "AWS_WEB_IDENTITY_TOKEN_FILE": str(folder / "token"),
+                    "AWS_ROLE_SESSION_NAME": "pod", **more},
+            "credentials": None}
+
+
+def by_identity(fake, provider="web_identity", **more):
+    return base_config(credentials={"provider": provider, "min_ttl_s": 1, "sts_endpoint": fake.url},
+                       **more)
+
+
+@pytest.mark.parametrize("provider", ["web_identity", "auto"])
+def test_identity(presignd, fake, tmp_path, provider):
+    s = presignd(by_identity(fake, provider), **irsa(tmp_path, fake))
+    assert s.ask(ASK).status == 201
+    assert fake.forms == [{
+        "Action": "AssumeRoleWithWebIdentity", "Version": "2011-06-15", "RoleArn": ROLE,
+        "RoleSessionName": "pod", "WebIdentityToken": TOKEN}]
+    assert "authorization" not in fake.seen[0]["headers"]
+    assert "web_identity" in s.wait_log("credentials_available")["message"]
+    nothing_leaked(s, TOKEN, "secret+", "session-token-")
+
+
+def test_token_is_read_anew(presignd, fake, tmp_path):
+    fake.set(life_s=62)  # a packet ends 60 s before its credentials
+    s = presignd(by_identity(fake), **irsa(tmp_path, fake))
+    first = signed_by(s.ask(ASK))
+    (tmp_path / "next").write_text("another.token.here")
+    (tmp_path / "next").rename(tmp_path / "token")
+    fake.set(life_s=3600)
+    wait_until(lambda: signed_by(s.ask(ASK)) != first)
+    assert [f["WebIdentityToken"] for f in fake.forms] == [TOKEN, "another.token.here"]
+
+
+@pytest.mark.parametrize("code", ["IDPCommunicationError", "InvalidIdentityToken"])
+def test_tried_again_at_once(presignd, fake, tmp_path, code):
+    fake.set({"call": {"status": 400, "body": refusal(code, "try again"), "times": 2}})
+    s = presignd(by_identity(fake), **irsa(tmp_path, fake))
+    assert s.ask(ASK).status == 201
+    assert fake.counts["call"] == 3
+    assert s.logs("credentials_unavailable") == []
+
+
+def test_identity_refused(presignd, fake, tmp_path):
+    fake.set({"call": {"status": 400, "body": refusal("ExpiredTokenException", "Token expired")}})
+    s = presignd(by_identity(fake), **irsa(tmp_path, fake))
+    assert "400 ExpiredTokenException: Token expired" in \
+        s.wait_log("credentials_unavailable")["message"]
+    assert s.ask(ASK).code == "credentials_unavailable"
+
+
+def test_no_token_file(presignd, fake, tmp_path):
+    s = presignd(by_identity(fake), **irsa(tmp_path, fake, AWS_WEB_IDENTITY_TOKEN_FILE="/nowhere"))
+    assert "there is no such file" in s.wait_log("credentials_unavailable")["message"]
+    assert fake.counts["call"] == 0
+
+
+def test_a_role_on_top_of_an_identity(presignd, fake, tmp_path):
+    """The second call is signed by what the first one gave."""
+    s = presignd(base_config(**assuming(fake.url, provider="web_identity")),
+                 **irsa(tmp_path, fake))
+    assert s.ask(ASK).status == 201
+    assert [f["Action"] for f in fake.forms] == ["AssumeRoleWithWebIdentity", "AssumeRole"]
+    assert "Credential=ASIA000000000001/" in fake.seen[1]["headers"]["authorization"]
+    assert signed_by(s.ask(ASK)) == "ASIA000000000002"
 
 
 # ---- refused before anything is asked ------------------------------------------------------------

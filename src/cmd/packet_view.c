@@ -31,7 +31,7 @@ static enum status pair_value(struct str *out, const json_t *value, struct arena
 {
     char space[NUMBER_TEXT];
     struct buf number = BUF_FIXED(space);
-    struct str text = STR("");
+    struct str text;
     if (json_is_string(value))
         text = text_of(value);
     else if (json_is_integer(value)) {

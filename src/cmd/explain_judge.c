@@ -8,7 +8,7 @@
 #include "presignd/explain.h"
 #include "presignd/json_write.h"
 
-enum { SENTENCE_MAX = 8192, SHOWN_MAX = 1024, SKEW_S = 300, NUMBER_TEXT = 24 };
+enum { SENTENCE_MAX = 8192, SHOWN_MAX = 1024, SKEW_S = 300, DATE_SLACK_S = 2, NUMBER_TEXT = 24 };
 
 /* ---- sentences ---------------------------------------------------------------------------------- */
 
@@ -341,16 +341,24 @@ int64_t explain_at_s(const struct explain *e)
     return e->refusal->at_s > 0 ? e->refusal->at_s : e->now_s;
 }
 
+/* A store may have taken the time of its Date header a moment before it judged. */
+static int64_t date_slack_s(const struct explain *e)
+{
+    const struct str cause = str_from(explain_code_of(e->refusal)->cause);
+    return e->refusal->at_s > 0 && str_equal(cause, STR("packet_ended")) ? DATE_SLACK_S : 0;
+}
+
 void explain_end(struct explain *e)
 {
     char space[NUMBER_TEXT];
     struct buf time = BUF_FIXED(space);
     struct buf says = BUF_INIT(SENTENCE_MAX), todo = BUF_INIT(SENTENCE_MAX);
-    if (!e->packet || e->packet->ends_at_s == 0 || explain_at_s(e) < e->packet->ends_at_s)
+    if (!e->packet || e->packet->ends_at_s == 0 ||
+        explain_at_s(e) + date_slack_s(e) < e->packet->ends_at_s)
         return;
     date_iso(&time, e->packet->ends_at_s);
     TELL(&says, "The packet ended at #, ", buf_view(&time));
-    put_span(&says, explain_at_s(e) - e->packet->ends_at_s);
+    put_span(&says, MAX_OF(explain_at_s(e) - e->packet->ends_at_s, 0));
     buf_str(&says, e->refusal->at_s > 0 ? STR(" before the store answered.") : STR(" ago."));
     buf_lit(
         &todo,

@@ -276,6 +276,16 @@ def test_headers_that_were_not_signed(tmp_path):
     assert causes(told) == [("extra_field", "x-amz-acl"), ("extra_field", "x-amz-meta-a")]
 
 
+@pytest.mark.parametrize("message, second, says", [
+    ("Policy expired", 58, "0 s before the store answered"), ("Policy expired", 57, "has ended"),
+    ("", 59, "gives no reason")], ids=["a moment before", "long before", "not told"])
+def test_an_answer_dated_before_the_end(tmp_path, message, second, says):
+    head = f"HTTP/1.1 403 x\r\nDate: Sun, 22 Nov 2026 08:14:{second} GMT\r\n\r\n".encode()
+    text, told = explain(tmp_path, head + xml("AccessDenied", message), made_packet(), None,
+                         "--now", NOW)
+    assert says in text and len(told["findings"]) == 1
+
+
 def test_when_it_ends(tmp_path):
     packet, answer = made_packet(), xml("SlowDown")
     text, told = explain(tmp_path, answer, packet, None, "--now", "2026-11-22T08:14:59Z")

@@ -42,7 +42,7 @@ SRCS := \
     src/rules/profile_texts.c src/rules/profile.c src/rules/decide.c \
     \
     src/ledger/limits.c src/ledger/upload.c src/ledger/ledger.c src/ledger/ledger_none.c \
-    src/ledger/tally_text.c src/ledger/ledger_vfs.c src/ledger/ledger_copier.c src/ledger/ledger_db.c src/ledger/ledger_rows.c \
+    src/ledger/tally_text.c src/ledger/ledger_copier.c src/ledger/ledger_db.c src/ledger/ledger_rows.c \
     src/ledger/ledger_reserve.c src/ledger/ledger_uploads.c src/ledger/ledger_operator.c \
     src/ledger/ledger_job.c src/ledger/ledger_thread.c src/ledger/ledger_sqlite.c \
     src/ledger/ledger_db_copy.c src/ledger/rate_share.c src/ledger/ledger_scripts.c \

@@ -262,7 +262,7 @@ static int count_frames(void *context, sqlite3 *sql, const char *name, int frame
 static enum status open_file(struct ledger_db *db, struct str path, struct buf *why)
 {
     const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE;
-    if (sqlite3_open_v2(db->path, &db->sql, flags, LEDGER_VFS) != SQLITE_OK)
+    if (sqlite3_open_v2(db->path, &db->sql, flags, NULL) != SQLITE_OK)
         return db->sql ? refuse(db->sql, path, STR("it cannot be opened"), why) : ST_NO_MEMORY;
     sqlite3_extended_result_codes(db->sql, 1);
     sqlite3_busy_timeout(db->sql, LEDGER_BUSY_MS);
@@ -274,7 +274,6 @@ static enum status set_up(struct ledger_db *db, struct str path, int64_t version
     static const char pragmas[] = "PRAGMA journal_mode = WAL;"
                                   "PRAGMA synchronous = NORMAL;"
                                   "PRAGMA cache_size = -16384;"
-                                  "PRAGMA cache_spill = OFF;" /* ledger_vfs.c says why */
                                   "PRAGMA journal_size_limit = 67108864;"
                                   "PRAGMA temp_store = MEMORY;"
                                   "PRAGMA trusted_schema = OFF;";
@@ -308,7 +307,6 @@ static enum status open_all(struct ledger_db *db, struct str path, enum ledger_d
 static void set_up_library(void)
 {
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-    ledger_vfs_register();
 }
 
 enum status ledger_db_connect(struct ledger_db **out, struct str path, enum ledger_db_mode mode,

@@ -9,7 +9,6 @@
  *     ledger_operator.c /
  *     ledger_thread.c     the queue, the thread, one transaction for all that waits
  *     ledger_copier.c     the journal's way into the file
- *     ledger_vfs.c        SQLite's way to the system
  *     ledger_sqlite.c     the loops' doors: a question becomes a job, an answer comes home
  *     ledger_db_copy.c    export and backup
  *
@@ -103,12 +102,6 @@ void ledger_db_why(struct buf *why, struct str path, struct str what, struct str
 /* Pragmas, and whether the file is a ledger of ours: schema number and application id. */
 MUST_CHECK enum status ledger_db_check_schema(sqlite3 *sql, struct str path, int64_t *out_version,
                                               struct buf *why);
-
-/* ---- ledger_vfs.c ------------------------------------------------------------------------------- */
-
-/* The system's files, but the journal is written with few calls. Once, before the first opening. */
-#define LEDGER_VFS "presignd"
-void ledger_vfs_register(void);
 
 /* ---- ledger_copier.c ---------------------------------------------------------------------------- */
 

@@ -316,6 +316,7 @@ def test_outage_within_the_life(presignd, imds):
         check_post(answer.json)
     assert time.time() >= ends_at - SPARE_S - 3
     refused(s, "credentials_expiring")
+    s.wait_log("credentials_refresh_failing")
     assert len(s.logs("credentials_refresh_failing")) == 1
     imds.set(life_s=3600, **{stage: None for stage in ("token", "role", "document")})
     imds.set(rotate=True)

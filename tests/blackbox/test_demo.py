@@ -16,6 +16,11 @@ from service import BIN, TOP, sanitizer_options, wait_until
 START_LIMIT_S, END_LIMIT_S = 100, 30
 
 
+def hear_ctrl_c():
+    """A shell's background job ignores it, and so would all that the job starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Demo:
     """A running demo: its page's address, its store, the pids of what it started."""
 
@@ -23,7 +28,7 @@ class Demo:
         self.folder, self.text = folder, ""
         self.process = subprocess.Popen(
             [TOP / "tests/demo"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, start_new_session=True,
+            stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=hear_ctrl_c,
             env=os.environ | sanitizer_options() | {"KEEP": "1", "TMPDIR": str(folder),
                                                     "PRESIGND_BIN": str(BIN)})
 

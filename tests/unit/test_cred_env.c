@@ -93,8 +93,7 @@ static void test_providers_of_later(void **state)
     static const struct {
         enum cred_provider p;
         const char *why;
-    } rows[] = { { CRED_FILE, "\"file\" is not available in this version" },
-                 { CRED_WEB_IDENTITY, "\"web_identity\" is not available in this version" } };
+    } rows[] = { { CRED_FILE, "\"file\" is not available in this version" } };
     for (size_t i = 0; i < ROWS(rows); i++) {
         AUTO(buf) why = BUF_INIT(512);
         assert_null(cred_source_new(rows[i].p, &(struct cred_env){ 0 }, &why));

@@ -31,8 +31,8 @@ SRCS := \
     \
     src/creds/creds.c src/creds/cred_source.c src/creds/cred_json.c src/creds/cred_env.c \
     src/creds/cred_container.c src/creds/cred_imds.c src/creds/sts_xml.c src/creds/sts_request.c \
-    src/creds/cred_assume.c src/creds/cred_web_identity.c src/creds/cred_auto.c \
-    src/creds/cred_store.c \
+    src/creds/cred_assume.c src/creds/cred_web_identity.c src/creds/ini.c src/creds/cred_file.c \
+    src/creds/cred_auto.c src/creds/cred_store.c \
     \
     src/auth/jwk.c src/auth/jwk_verify.c src/auth/keyset.c src/auth/token.c \
     src/auth/principal.c src/auth/claims.c src/auth/keyring.c src/auth/token_cache.c \

@@ -33,6 +33,58 @@ static void take_environment(struct making *m)
     };
 }
 
+/* ---- the credentials file ----------------------------------------------------------------------- */
+
+/* HOME + rest, in the configuration's own memory; "" without HOME. */
+static struct str below_home(struct making *m, struct str rest)
+{
+    const struct str home = config_env_get(m->ask->environment, "HOME");
+    if (!home.len)
+        return STR("");
+    AUTO(buf) path = BUF_INIT(8192);
+    buf_str(&path, home);
+    buf_str(&path, rest);
+    struct str out = STR("");
+    if (arena_keep(&m->c->arena, &path, &out) == ST_NO_MEMORY)
+        m->no_memory = true;
+    return out;
+}
+
+static bool profile_ok(struct str name)
+{
+    return name.len <= CRED_PROFILE_MAX && str_printable_ascii(name) &&
+           str_find(name, ']', 0) == name.len;
+}
+
+static void take_file(struct making *m)
+{
+    char **e = m->ask->environment;
+    const struct raw_credentials *raw = &m->raw.credentials;
+    struct cred_env *env = &m->c->env;
+    if (!profile_ok(raw->profile))
+        COMPLAIN(m, "credentials.profile", STR(""), "",
+                 "must be at most 128 printable ASCII characters without ]");
+    if (m->c->provider != CRED_FILE) {
+        if (raw->file.len || raw->profile.len)
+            buf_lit(&m->warn, "credentials.file and credentials.profile are read by provider "
+                              "\"file\" only\n");
+        return;
+    }
+    env->profile = raw->profile.len ? raw->profile : config_env_get(e, "AWS_PROFILE");
+    if (!raw->profile.len && !profile_ok(env->profile))
+        COMPLAIN(m, "AWS_PROFILE", STR(""), "",
+                 "must be at most 128 printable ASCII characters without ]");
+    env->file = raw->file.len ? raw->file : config_env_get(e, "AWS_SHARED_CREDENTIALS_FILE");
+    if (!env->file.len)
+        env->file = below_home(m, STR("/.aws/credentials"));
+    else if (str_starts(env->file, STR("~/")))
+        env->file = below_home(m, str_slice(env->file, 1, env->file.len));
+    if (!env->file.len && !m->no_memory)
+        COMPLAIN(m, "credentials.file", STR(""), "",
+                 "is not set, and neither AWS_SHARED_CREDENTIALS_FILE nor HOME says where the "
+                 "file is");
+}
+
 /* ---- a role to assume --------------------------------------------------------------------------- */
 
 #define ROLE "credentials.assume_role"
@@ -145,10 +197,8 @@ void config_take_credentials(struct making *m)
     struct config *c = m->c;
     c->provider = (enum cred_provider)m->raw.credentials.provider;
     c->creds_min_ttl_s = m->raw.credentials.min_ttl_s;
-    if (c->provider == CRED_FILE)
-        COMPLAIN(m, "credentials.provider", STR(""), "",
-                 "this version has auto, env, web_identity, container and imds only");
     take_environment(m);
+    take_file(m);
     take_role(m);
     check_sts(m);
     const struct cred_env *e = &c->env;

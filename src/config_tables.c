@@ -86,6 +86,8 @@ TABLE(role, struct raw_role);
 static const struct jr_field credentials_fields[] = {
     { .name = "provider",     .type = JR_ENUM, AT(provider), .words = provider_words },
     { .name = "min_ttl_s",    .type = JR_INT, AT(min_ttl_s), .min = 1, .max = 3600 },
+    { .name = "file",         .type = JR_STR, AT(file) },
+    { .name = "profile",      .type = JR_STR, AT(profile) },
     { .name = "region",       .type = JR_STR, AT(region) },
     { .name = "sts_endpoint", .type = JR_STR, AT(sts_endpoint) },
     { .name = "assume_role",  .type = JR_OPT_OBJECT, AT(assume_role), .flags = JR_NULL_OK,

@@ -37,6 +37,7 @@ struct raw_role {
 struct raw_credentials {
     int provider; /* enum cred_provider */
     int64_t min_ttl_s;
+    struct str file, profile; /* of provider file */
     struct str region, sts_endpoint;
     struct raw_role *assume_role; /* NULL: none */
 };

@@ -2,7 +2,7 @@
  * cred_source - where credentials come from, without any I/O: a source says what to ask next and
  * reads the answer. The store (cred_store.h) does the asking. So tests and fuzzers need no socket.
  *
- * Sources: env, web_identity (IRSA), container (ECS, EKS Pod Identity), imds (IMDSv2), and auto, which
+ * Sources: env, file (a profile of the shared credentials file), web_identity (IRSA), container (ECS, EKS Pod Identity), imds (IMDSv2), and auto, which
  * tries the others in the order of CONFIG.md; assume_role stands on top of any of them.
  */
 #ifndef PRESIGND_CRED_SOURCE_H
@@ -35,11 +35,14 @@ struct cred_env {
     struct str imds_endpoint, imds_endpoint_mode; /* AWS_EC2_METADATA_SERVICE_* */
     bool imds_disabled;                           /* AWS_EC2_METADATA_DISABLED */
     struct str role_arn, web_identity_token_file, role_session_name;
-    struct str region;       /* of STS: credentials.region, else AWS_REGION */
-    struct str sts_endpoint; /* scheme://host[:port]; "" = AWS's of the region */
+    struct str file, profile; /* of the file provider; profile "" = default */
+    struct str region;        /* of STS: credentials.region, else AWS_REGION */
+    struct str sts_endpoint;  /* scheme://host[:port]; "" = AWS's of the region */
     struct cred_role role;
     struct str ecs_endpoint; /* tests only: stands for http://169.254.170.2; "" = the real one */
 };
+
+enum { CRED_PROFILE_MAX = 128 };
 
 enum next {
     NEXT_CALL,   /* out_call is what to ask */
@@ -58,6 +61,9 @@ struct cred_source_kind {
 };
 struct cred_source {
     const struct cred_source_kind *kind;
+    /* 0: what it gave stands until its end nears. Else the store asks again this often, and takes
+     * whatever differs, even if it ends earlier: somebody wrote it there. */
+    int64_t reread_s;
 };
 
 /* With env->role on top, where it names one (CRED_STATIC: never). Copies what it needs of env. NULL: *why says what is wrong (a refused FULL_URI, a bad endpoint,
@@ -68,6 +74,7 @@ void cred_source_free(struct cred_source *s);
 
 /* One constructor per file; cred_source_new picks. `name` is "env" or "static", a literal. */
 struct cred_source *cred_env_new(const struct cred_env *env, const char *name, struct buf *why);
+struct cred_source *cred_file_new(const struct cred_env *env, struct buf *why);
 struct cred_source *cred_container_new(const struct cred_env *env, struct buf *why);
 struct cred_source *cred_imds_new(const struct cred_env *env, struct buf *why);
 struct cred_source *cred_web_identity_new(const struct cred_env *env, struct buf *why);

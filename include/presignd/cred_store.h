@@ -5,7 +5,8 @@
  * before the end; full-jitter back-off after failures; the last good generation is kept to its true
  * expiry and never beyond. An answer that is the same or ends no later than what is held counts as
  * "not yet": asked again after a quarter of what remains, at most 5 min, every 30 s in the last
- * 6 min, each +- 10 %.
+ * 6 min, each +- 10 %. A source with a reread_s is asked that often besides; the same texts with the
+ * same end are the same generation.
  */
 #ifndef PRESIGND_CRED_STORE_H
 #define PRESIGND_CRED_STORE_H

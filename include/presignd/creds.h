@@ -38,6 +38,9 @@ struct creds *creds_new(struct str access_key_id, struct str secret_key, struct 
 struct creds *creds_ref(struct creds *c);
 void creds_unref(struct creds *c); /* NULL is fine; the last one wipes */
 
+/* The same texts, end and source; in time that does not depend on where they differ. */
+bool creds_same(const struct creds *a, const struct creds *b);
+
 struct sign_creds creds_for_signing(const struct creds *c);
 
 /* Seconds of life left; a large number for CREDS_NEVER; negative when dead. */

@@ -3,8 +3,8 @@
  * promises, and fewer rights where a session policy is given.
  *
  * The inner source is asked by its own rule: again when its credentials are about as old as the
- * store would let them be, each time where they have no end (they may have been changed). While
- * they live, a failure of theirs does not stop the role from being assumed.
+ * store would let them be, each time where they have no end or may be changed behind our back.
+ * While they live, a failure of theirs does not stop the role from being assumed.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +42,7 @@ static enum next ask_sts(struct assume_source *as, int64_t now_s, struct call *o
 static bool inner_is_fresh(const struct assume_source *as, int64_t now_s)
 {
     const struct creds *c = as->held;
-    if (!c || c->expires_at_s == CREDS_NEVER)
+    if (!c || c->expires_at_s == CREDS_NEVER || as->inner->reread_s)
         return false;
     const int64_t left_s = creds_left_s(c, now_s);
     return left_s > LAST_S && left_s * 2 > c->expires_at_s - c->obtained_at_s;

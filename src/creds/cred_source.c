@@ -3,22 +3,13 @@
  */
 #include "presignd/cred_source.h"
 
-static struct cred_source *not_here(struct buf *why, struct str provider)
-{
-    buf_lit(why, "credentials.provider \"");
-    buf_str(why, provider);
-    buf_lit(why,
-            "\" is not available in this version; env, web_identity, container, imds and auto are");
-    return NULL;
-}
-
 static struct cred_source *provider_new(enum cred_provider p, const struct cred_env *env,
                                         struct buf *why)
 {
     switch (p) {
     case CRED_AUTO: return cred_auto_new(env, why);
     case CRED_ENV: return cred_env_new(env, "env", why);
-    case CRED_FILE: return not_here(why, STR("file"));
+    case CRED_FILE: return cred_file_new(env, why);
     case CRED_WEB_IDENTITY: return cred_web_identity_new(env, why);
     case CRED_CONTAINER: return cred_container_new(env, why);
     case CRED_IMDS: return cred_imds_new(env, why);

@@ -119,8 +119,9 @@ static int64_t with_jitter_ms(struct cred_store *cs, int64_t delay_s, bool not_y
         return MAX_OF(random_below(&cs->random, ms + 1), BACKOFF_LEAST_MS);
     if (not_yet)
         return around(cs, ms, ms / 10);
-    /* A tenth of the lead, not of the wait: a tenth of many hours could miss the end. */
-    return MAX_OF(around(cs, ms, advisory_lead_s(life_s(cs->held)) * 100), BACKOFF_LEAST_MS);
+    /* A tenth of the lead: a tenth of a wait of many hours could miss the end. */
+    const int64_t lead_tenth_ms = advisory_lead_s(life_s(cs->held)) * 100;
+    return MAX_OF(around(cs, ms, MIN_OF(lead_tenth_ms, ms / 10)), BACKOFF_LEAST_MS);
 }
 
 /* An entry that cannot be made in the timer heap is made again when somebody wants credentials. */
@@ -135,7 +136,9 @@ static void set_timer(struct cred_store *cs, struct timer *t, int64_t delay_ms)
 static void schedule(struct cred_store *cs, bool not_yet)
 {
     loop_timer_stop(cs->loop, &cs->next);
-    const int64_t delay_s = cred_store_delay_s(left_s(cs), life_s(cs->held), cs->failures, not_yet);
+    int64_t delay_s = cred_store_delay_s(left_s(cs), life_s(cs->held), cs->failures, not_yet);
+    if (cs->source->reread_s)
+        delay_s = MIN_OF(delay_s, cs->source->reread_s);
     if (delay_s != CREDS_NEVER)
         set_timer(cs, &cs->next, with_jitter_ms(cs, delay_s, not_yet));
 }
@@ -167,8 +170,8 @@ static void say_good(const struct cred_store *cs, bool first)
     }
     if (cs->held->expires_at_s == CREDS_NEVER && cs->held->session_token.len)
         say(cs, LOG_LEVEL_WARN, "credentials_end_unknown",
-            STR("there is a session token but no AWS_CREDENTIAL_EXPIRATION: when the token ends, "
-                "packets fail and nothing here can know it"));
+            STR("there is a session token but no expiration (AWS_CREDENTIAL_EXPIRATION, or in the "
+                "file): when the token ends, packets fail and nothing here can know it"));
     if (first)
         say(cs, LOG_LEVEL_INFO, "credentials_available", buf_view(&text));
     else
@@ -252,9 +255,14 @@ static void attempt_failed(struct cred_store *cs)
     attempt_ended(cs, false, false);
 }
 
-/* Static credentials never end, so nothing ends later than they do. */
+/*
+ * Static credentials never end, so nothing ends later than they do. A source that is read again has
+ * the last word; what it says twice stays the generation it was, over a reload too.
+ */
 static bool is_better(const struct cred_store *cs, const struct creds *c)
 {
+    if (cs->source->reread_s)
+        return !cs->held || left_s(cs) <= 0 || !creds_same(cs->held, c);
     return !cs->held || cs->foreign || left_s(cs) <= 0 || c->expires_at_s > cs->held->expires_at_s;
 }
 
@@ -264,15 +272,18 @@ static void attempt_succeeded(struct cred_store *cs, struct creds *c)
     const bool recovered = cs->failures > 0;
     const bool first = !cs->held && !recovered;
     const bool better = is_better(cs, c);
+    const bool changed = better && cs->held && !recovered && cs->source->reread_s;
     cs->failures = 0;
+    cs->foreign = false;
     if (better) {
         creds_unref(cs->held);
         cs->held = c;
-        cs->foreign = false;
     } else {
         creds_unref(c);
         buf_lit(&cs->why, "the source gave none that last longer than those held");
     }
+    if (changed)
+        say(cs, LOG_LEVEL_INFO, "credentials_changed", STR("other credentials were read"));
     if (first || recovered)
         say_good(cs, first);
     attempt_ended(cs, better, !better);

@@ -75,6 +75,13 @@ void creds_unref(struct creds *c)
     free(c);
 }
 
+bool creds_same(const struct creds *a, const struct creds *b)
+{
+    return a->expires_at_s == b->expires_at_s && strcmp(a->source, b->source) == 0 &&
+           a->access_key_id.len == b->access_key_id.len && a->secret_key.len == b->secret_key.len &&
+           crypto_equal(secret_view(&a->text), secret_view(&b->text));
+}
+
 struct sign_creds creds_for_signing(const struct creds *c)
 {
     return (struct sign_creds){

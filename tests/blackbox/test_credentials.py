@@ -547,7 +547,8 @@ REFUSED = {
     "half a web identity": ("auto", {"AWS_WEB_IDENTITY_TOKEN_FILE": "/token"}, "AWS_ROLE_ARN"),
     "web identity nowhere": ("web_identity", {"AWS_WEB_IDENTITY_TOKEN_FILE": "/token",
                                               "AWS_ROLE_ARN": "arn"}, "credentials.region"),
-    "file": ("file", {}, "this version"),
+    "a file nowhere": ("file", {}, "AWS_SHARED_CREDENTIALS_FILE"),
+    "a profile in two lines": ("file", {"HOME": "/", "AWS_PROFILE": "a\nb"}, "AWS_PROFILE"),
 }
 
 

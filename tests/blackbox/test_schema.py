@@ -18,7 +18,8 @@ EXAMPLE = json.loads((TOP / "config/presignd.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 FULL = merge(EXAMPLE, {
     "default_plan": "free", "plans": {"free": {"unsettled": "keep"}},
-    "credentials": {"region": "eu-west-1", "sts_endpoint": "", "assume_role": {
+    "credentials": {"file": "/run/secrets/aws", "profile": "default",
+                    "region": "eu-west-1", "sts_endpoint": "", "assume_role": {
         "role_arn": "arn:aws:iam::1:role/x", "session_name": "presignd", "duration_s": 3600,
         "external_id": "", "policy": {"Statement": []}}},
     "buckets": {"main": {"path_style": False, "post": True, "dualstack": False, "fips": False,
@@ -396,6 +397,7 @@ GOOD = {
     "release": limits(unsettled="release"),
     "proxies": {"trusted_proxies": ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32"]},
     "providers": {"credentials": {"provider": "imds", "assume_role": None}},
+    "a file": {"credentials": {"provider": "file", "file": "/f", "profile": "up loads[\\^~"}},
     "web identity": {"credentials": {"provider": "web_identity"}},
     "a role": {"credentials": {"region": "eu-west-1", "assume_role": ROLE}},
     "a role, all": {"credentials": {
@@ -444,7 +446,9 @@ BAD = {
     "leeway": (issuer(leeway_s=301), "leeway_s"),
     "body beyond a request's memory": ({"limits": {"body_bytes": 1048577}}, "limits.body_bytes"),
     "provider": ({"credentials": {"provider": "static"}}, "credentials.provider"),
-    "provider file": ({"credentials": {"provider": "file"}}, "credentials.provider"),
+    "a profile with a bracket": ({"credentials": {"profile": "a]"}}, "credentials.profile"),
+    "a profile in two lines": ({"credentials": {"profile": "a\nb"}}, "credentials.profile"),
+    "a long profile": ({"credentials": {"profile": "a" * 129}}, "credentials.profile"),
     "a role without an ARN": ({"credentials": {"region": "a", "assume_role": {}}},
                               "assume_role.role_arn"),
     "a user's ARN": ({"credentials": {"region": "a", "assume_role": {

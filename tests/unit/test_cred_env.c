@@ -87,20 +87,6 @@ static void test_names(void **state)
     talk_end(&t);
 }
 
-static void test_providers_of_later(void **state)
-{
-    (void)state;
-    static const struct {
-        enum cred_provider p;
-        const char *why;
-    } rows[] = { { CRED_FILE, "\"file\" is not available in this version" } };
-    for (size_t i = 0; i < ROWS(rows); i++) {
-        AUTO(buf) why = BUF_INIT(512);
-        assert_null(cred_source_new(rows[i].p, &(struct cred_env){ 0 }, &why));
-        CHECK(rows[i].why, holds(&why, rows[i].why));
-    }
-}
-
 static bool made_or_not(void)
 {
     const struct cred_env env = { .access_key_id = STR("A"), .secret_key = STR("B") };
@@ -119,5 +105,4 @@ static void test_no_memory(void **state)
 }
 
 TEST_MAIN(cmocka_unit_test(test_cases), cmocka_unit_test(test_it_ends_while_we_run),
-          cmocka_unit_test(test_names), cmocka_unit_test(test_providers_of_later),
-          cmocka_unit_test(test_no_memory))
+          cmocka_unit_test(test_names), cmocka_unit_test(test_no_memory))

@@ -66,6 +66,7 @@ struct scripted {
         int calls;         /* questions before the outcome */
         int64_t life_s;    /* 0: fails; CREDS_NEVER */
         int64_t ends_at_s; /* instead of a life */
+        const char *key;   /* NULL: ASIA */
     } script[8];
     int at;    /* attempts begun */
     int asked; /* of this attempt */
@@ -97,7 +98,8 @@ static enum next scripted_next(struct cred_source *s, const struct reply *last, 
         buf_lit(why, "the script says no");
         return NEXT_FAIL;
     }
-    *out_creds = creds_new(STR("ASIA"), STR("s"), STR(""),
+    const char *key = x->script[row].key;
+    *out_creds = creds_new(str_from(key ? key : "ASIA"), STR("s"), STR(""),
                            life_s == CREDS_NEVER ? CREDS_NEVER : now_s + life_s, now_s, "script");
     return *out_creds ? NEXT_DONE : NEXT_FAIL;
 }
@@ -436,6 +438,80 @@ static void test_forced_refresh_once_a_second(void **state)
     end(&st);
 }
 
+/* A source that is read again: twice the same is one generation, and the last word counts. */
+static void test_reread(void **state)
+{
+    (void)state;
+    struct stage st;
+    begin(&st);
+    st.source->base.reread_s = 1;
+    for (size_t i = 0; i < ROWS(st.source->script); i++) {
+        st.source->script[i].life_s =
+            i == 3 ? 1000 : CREDS_NEVER; /* ends, and counts all the same */
+        st.source->script[i].key = i < 2 ? "FIRST" : "SECOND";
+        st.source->script[i].calls = i == 1;
+    }
+    cred_store_start(st.store);
+    const uint64_t first = st.generation;
+    assert_int_equal(st.heard, 1);
+    cred_store_want(st.store); /* static ones are not asked for before their time */
+    TURN_UNTIL(&st, st.heard == 2);
+    assert_int_equal(st.source->at, 1);
+    TURN_UNTIL(&st, st.source->at == 2 && st.heard == 3);
+    assert_true(st.generation == first);
+    TURN_UNTIL(&st, st.source->at == 3);
+    const uint64_t second = st.generation;
+    assert_true(second != first);
+    assert_true(st.expires_at_s == CREDS_NEVER);
+    TURN_UNTIL(&st, st.source->at == 4);
+    assert_true(st.generation != second);
+    assert_true(st.expires_at_s != CREDS_NEVER);
+    TURN_UNTIL(&st, st.source->at == 6);
+    assert_int_equal(st.heard_fresh, 4);
+    assert_int_equal(st.heard_nothing, 0);
+    assert_int_equal(logged(&st, "credentials_changed"), 3);
+    end(&st);
+}
+
+/* A file that is gone takes nothing away, and is looked for again. */
+static void test_reread_fails(void **state)
+{
+    (void)state;
+    struct stage st;
+    begin(&st);
+    st.source->base.reread_s = 1;
+    st.source->script[0].life_s = st.source->script[2].life_s = CREDS_NEVER;
+    cred_store_start(st.store);
+    const uint64_t first = st.generation;
+    TURN_UNTIL(&st, st.source->at == 3);
+    assert_true(st.generation == first);
+    assert_int_equal(st.heard_nothing, 0);
+    assert_int_equal(logged(&st, "credentials_refresh_failing"), 1);
+    assert_int_equal(logged(&st, "credentials_recovered"), 1);
+    end(&st);
+}
+
+/* Over a reload, too: the same texts are the same generation. */
+static void test_replace_by_the_same(void **state)
+{
+    (void)state;
+    for (int same = 0; same <= 1; same++) {
+        struct stage st;
+        begin(&st);
+        st.source->script[0].life_s = CREDS_NEVER;
+        cred_store_start(st.store);
+        const uint64_t first = st.generation;
+        struct scripted *other = scripted_new();
+        other->base.reread_s = 300;
+        other->script[0].life_s = CREDS_NEVER;
+        other->script[0].key = same ? "ASIA" : "OTHER";
+        cred_store_replace(st.store, &other->base);
+        assert_int_equal(st.heard, 2);
+        assert_int_equal(st.generation == first, same);
+        end(&st);
+    }
+}
+
 /* changes of source and ends */
 
 static void test_replace(void **state)
@@ -532,6 +608,9 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_advisory_refresh),
     cmocka_unit_test(test_not_yet),
     cmocka_unit_test(test_forced_refresh_once_a_second),
+    cmocka_unit_test(test_reread),
+    cmocka_unit_test(test_reread_fails),
+    cmocka_unit_test(test_replace_by_the_same),
     cmocka_unit_test(test_replace),
     cmocka_unit_test(test_replace_while_asking),
     cmocka_unit_test(test_free_in_the_middle),

@@ -90,6 +90,33 @@ static void test_left(void **state)
     creds_unref(c);
 }
 
+/* clang-format off */
+static const struct { const char *name; struct str id, secret, token; int64_t end_s; const char *source; bool same; } twins[] = {
+    { "the same",       STR_INIT("AB"),  STR_INIT("CD"),  STR_INIT("EF"), 100, "file", true  },
+    { "id",             STR_INIT("AX"),  STR_INIT("CD"),  STR_INIT("EF"), 100, "file", false },
+    { "secret",         STR_INIT("AB"),  STR_INIT("CX"),  STR_INIT("EF"), 100, "file", false },
+    { "token",          STR_INIT("AB"),  STR_INIT("CD"),  STR_INIT("EX"), 100, "file", false },
+    { "no token",       STR_INIT("AB"),  STR_INIT("CD"),  STR_INIT(""),   100, "file", false },
+    { "other borders",  STR_INIT("ABC"), STR_INIT("D"),   STR_INIT("EF"), 100, "file", false },
+    { "other border",   STR_INIT("AB"),  STR_INIT("CDE"), STR_INIT("F"),  100, "file", false },
+    { "end",            STR_INIT("AB"),  STR_INIT("CD"),  STR_INIT("EF"), 101, "file", false },
+    { "source",         STR_INIT("AB"),  STR_INIT("CD"),  STR_INIT("EF"), 100, "env",  false },
+};
+/* clang-format on */
+
+static void test_same(void **state)
+{
+    (void)state;
+    struct creds *a = creds_new(STR("AB"), STR("CD"), STR("EF"), 100, 1, "file");
+    for (size_t i = 0; i < ROWS(twins); i++) {
+        struct creds *b = creds_new(twins[i].id, twins[i].secret, twins[i].token, twins[i].end_s, 2,
+                                    twins[i].source);
+        CHECK_EQ(twins[i].name, creds_same(a, b), twins[i].same);
+        creds_unref(b);
+    }
+    creds_unref(a);
+}
+
 static bool made_or_not(void)
 {
     struct creds *c = creds_new(STR("A"), STR("B"), STR("C"), 100, 0, "env");
@@ -108,7 +135,7 @@ static void test_no_memory(void **state)
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_new),        cmocka_unit_test(test_generations_grow),
     cmocka_unit_test(test_references), cmocka_unit_test(test_left),
-    cmocka_unit_test(test_no_memory),
+    cmocka_unit_test(test_same),       cmocka_unit_test(test_no_memory),
 };
 
 int main(void)

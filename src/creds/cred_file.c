@@ -1,0 +1,252 @@
+/*
+ * cred_file - a profile of the shared credentials file: keys that a person or a tool wrote there.
+ *
+ * Source: AWS SDKs and Tools Reference Guide, "Shared config and credentials files". Only keys are
+ * taken. A profile that names a role, a program or a sign-on instead of keys asks for something that
+ * is done elsewhere here, or not at all, and is told so: to pass over it would be to sign with other
+ * rights than somebody meant.
+ *
+ * The file is opened anew each time (secret volumes swap it by rename), and read again every REREAD_S:
+ * whoever rotates keys need not tell us. Values never reach the log, only the names of keys.
+ */
+#include <stdlib.h>
+
+#include "presignd/cred_source.h"
+#include "presignd/date.h"
+#include "presignd/ini.h"
+
+enum { REREAD_S = 300, FILE_MS = 2000, FILE_BYTES_MAX = 65536, PATH_MAX_BYTES = 4096 };
+
+struct file_source {
+    struct cred_source base;
+    struct buf path, profile;
+};
+
+/* What a profile may say of itself; the last of a repeated key wins. */
+struct profile_keys {
+    bool found;
+    struct str access_key_id, secret_key, session_token, expiration;
+    struct str elsewhere; /* the first key that sends for credentials somewhere else; "" none */
+};
+
+/* clang-format off */
+static const struct { struct str key; size_t offset; } taken[] = {
+    { STR_INIT("aws_access_key_id"),     offsetof(struct profile_keys, access_key_id) },
+    { STR_INIT("aws_secret_access_key"), offsetof(struct profile_keys, secret_key) },
+    { STR_INIT("aws_session_token"),     offsetof(struct profile_keys, session_token) },
+    { STR_INIT("expiration"),            offsetof(struct profile_keys, expiration) },
+    { STR_INIT("aws_expiration"),        offsetof(struct profile_keys, expiration) },
+};
+/* In the words of the reader: what sends elsewhere, and what to do instead. */
+static const struct { struct str key; struct str advice; } elsewhere[] = {
+    { STR_INIT("role_arn"),           STR_INIT("set credentials.assume_role for a role") },
+    { STR_INIT("source_profile"),     STR_INIT("set credentials.assume_role for a role") },
+    { STR_INIT("credential_source"),  STR_INIT("set credentials.assume_role for a role") },
+    { STR_INIT("credential_process"), STR_INIT("no program is run for credentials: have it write the file, or use another provider") },
+    { STR_INIT("sso_"),               STR_INIT("nobody signs on here: use a role (credentials.assume_role) or another provider") },
+};
+/* clang-format on */
+
+static size_t find_elsewhere(struct str key)
+{
+    size_t i = 0;
+    while (i < ARRAY_LEN(elsewhere) &&
+           !str_equal_nocase(str_slice(key, 0, elsewhere[i].key.len), elsewhere[i].key))
+        i++;
+    return i;
+}
+
+static void take_pair(struct profile_keys *p, struct str key, struct str value)
+{
+    for (size_t i = 0; i < ARRAY_LEN(taken); i++)
+        if (str_equal_nocase(key, taken[i].key))
+            *(struct str *)((char *)p + taken[i].offset) = value;
+    if (!p->elsewhere.len && find_elsewhere(key) < ARRAY_LEN(elsewhere))
+        p->elsewhere = key;
+}
+
+/* "PATH: profile "NAME" ", what sentences start with. */
+static void name_profile(const struct file_source *fs, struct buf *why)
+{
+    buf_str(why, buf_view(&fs->path));
+    buf_lit(why, ": profile \"");
+    buf_str(why, buf_view(&fs->profile));
+    buf_lit(why, "\" ");
+}
+
+static enum status read_file(const struct file_source *fs, struct str text,
+                             struct profile_keys *out, struct buf *why)
+{
+    struct ini r;
+    ini_begin(&r, text);
+    enum ini_line line;
+    while ((line = ini_next(&r)) == INI_SECTION || line == INI_PAIR) {
+        if (!str_equal(r.section, buf_view(&fs->profile)))
+            continue;
+        out->found = true;
+        if (line == INI_PAIR)
+            take_pair(out, r.key, r.value);
+    }
+    if (line == INI_END)
+        return ST_OK;
+    buf_str(why, buf_view(&fs->path));
+    buf_lit(why, ": line ");
+    buf_int(why, (int64_t)r.line);
+    buf_lit(why, " is no [profile], no key = value below one, and no comment");
+    return ST_INVALID;
+}
+
+static enum status refuse_missing(const struct file_source *fs, const struct profile_keys *p,
+                                  struct buf *why)
+{
+    name_profile(fs, why);
+    if (!p->found) {
+        buf_lit(why, "is not in it (AWS_PROFILE and credentials.profile name another)");
+        return ST_INVALID;
+    }
+    if (p->access_key_id.len || p->secret_key.len) {
+        const struct str has = taken[p->access_key_id.len ? 0 : 1].key;
+        const struct str lacks = taken[p->access_key_id.len ? 1 : 0].key;
+        buf_lit(why, "has ");
+        buf_str(why, has);
+        buf_lit(why, " but no ");
+        buf_str(why, lacks);
+        return ST_INVALID;
+    }
+    if (!p->elsewhere.len) {
+        buf_lit(why, "has no aws_access_key_id and no aws_secret_access_key");
+        return ST_INVALID;
+    }
+    const size_t i = find_elsewhere(p->elsewhere);
+    buf_lit(why, "has no keys but a setting \"");
+    buf_str(why, elsewhere[i].key);
+    buf_str(why, i + 1 == ARRAY_LEN(elsewhere) ? STR("...\"") : STR("\""));
+    buf_lit(why, ", which is not followed: ");
+    buf_str(why, elsewhere[i].advice);
+    return ST_INVALID;
+}
+
+static enum status check_texts(const struct file_source *fs, const struct profile_keys *p,
+                               struct buf *why)
+{
+    const struct str texts[] = { p->access_key_id, p->secret_key, p->session_token };
+    if (!texts[0].len || !texts[1].len)
+        return refuse_missing(fs, p, why);
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        if (i == 0 ? creds_key_id_ok(texts[i]) : !texts[i].len || creds_text_ok(texts[i]))
+            continue;
+        name_profile(fs, why);
+        buf_lit(why, "has an unusable ");
+        buf_str(why, taken[i].key);
+        buf_str(why, i == 0 ? STR(": it is too long or holds other than letters, digits, '.', '-', "
+                                  "'_'")
+                            : STR(": it is too long or holds a blank, a control or a byte that is "
+                                  "not ASCII"));
+        return ST_INVALID;
+    }
+    return ST_OK;
+}
+
+static enum status read_end(const struct file_source *fs, struct str text, int64_t now_s,
+                            int64_t *out_s, struct buf *why)
+{
+    int64_t end_s = CREDS_NEVER;
+    const bool readable = !text.len || date_parse_rfc3339(text, &end_s) == ST_OK;
+    *out_s = end_s;
+    if (readable && end_s > now_s)
+        return ST_OK;
+    name_profile(fs, why);
+    if (!readable) {
+        buf_lit(why, "has an expiration that is no RFC 3339 time");
+        return ST_INVALID;
+    }
+    buf_lit(why, "has credentials that ended at ");
+    date_iso(why, end_s);
+    return ST_INVALID;
+}
+
+static enum status use_file(const struct file_source *fs, struct str text, int64_t now_s,
+                            struct creds **out, struct buf *why)
+{
+    struct profile_keys p = { 0 };
+    int64_t end_s;
+    TRY(read_file(fs, text, &p, why));
+    TRY(check_texts(fs, &p, why));
+    TRY(read_end(fs, p.expiration, now_s, &end_s, why));
+    *out = creds_new(p.access_key_id, p.secret_key, p.session_token, end_s, now_s, "file");
+    if (*out)
+        return ST_OK;
+    buf_lit(why, "no memory for credentials");
+    return ST_NO_MEMORY;
+}
+
+static enum next ask_file(const struct file_source *fs, struct call *out)
+{
+    out->method = "FILE";
+    buf_str(&out->url, buf_view(&fs->path));
+    out->total_ms = FILE_MS;
+    out->max_bytes = FILE_BYTES_MAX;
+    return NEXT_CALL;
+}
+
+static enum next file_next(struct cred_source *s, const struct reply *last, int64_t now_s,
+                           struct call *out_call, struct creds **out_creds, struct buf *why)
+{
+    const struct file_source *fs = container_of(s, struct file_source, base);
+    if (last->kind == REPLY_NONE)
+        return ask_file(fs, out_call);
+    if (last->kind == REPLY_HTTP && last->http == 200)
+        return use_file(fs, last->body, now_s, out_creds, why) == ST_OK ? NEXT_DONE : NEXT_FAIL;
+    name_profile(fs, why);
+    buf_lit(why, "cannot be read: ");
+    buf_str(why, last->kind == REPLY_HTTP ? STR("there is no such file") : last->why);
+    return NEXT_FAIL;
+}
+
+static void file_free(struct cred_source *s)
+{
+    struct file_source *fs = container_of(s, struct file_source, base);
+    buf_release(&fs->path);
+    buf_release(&fs->profile);
+    free(fs);
+}
+
+static const struct cred_source_kind file_kind = {
+    .name = "file",
+    .next = file_next,
+    .free = file_free,
+};
+
+static enum status configure(struct file_source *fs, const struct cred_env *env, struct buf *why)
+{
+    if (!env->file.len) {
+        buf_lit(why, "no credentials file is named: set credentials.file, "
+                     "AWS_SHARED_CREDENTIALS_FILE or HOME");
+        return ST_INVALID;
+    }
+    if (!str_printable_ascii(env->profile)) {
+        buf_lit(why, "AWS_PROFILE holds a control or a byte that is not ASCII");
+        return ST_INVALID;
+    }
+    buf_str(&fs->path, env->file);
+    buf_str(&fs->profile, env->profile.len ? env->profile : STR("default"));
+    TRY(buf_check(&fs->path));
+    return buf_check(&fs->profile);
+}
+
+struct cred_source *cred_file_new(const struct cred_env *env, struct buf *why)
+{
+    struct file_source *fs = calloc(1, sizeof(*fs));
+    if (!fs)
+        return NULL;
+    fs->base = (struct cred_source){ .kind = &file_kind, .reread_s = REREAD_S };
+    fs->path = BUF_INIT(PATH_MAX_BYTES);
+    fs->profile = BUF_INIT(CRED_PROFILE_MAX);
+    const enum status st = configure(fs, env, why);
+    if (st == ST_OK)
+        return &fs->base;
+    if (st == ST_TOO_LARGE)
+        buf_lit(why, "the name of the credentials file or of its profile is too long");
+    file_free(&fs->base);
+    return NULL;
+}

@@ -70,7 +70,7 @@ enum step request_answer(struct request *r, int http);
  * was set for another status. */
 enum step request_refuse(struct request *r, enum status st);
 
-/* Waits until request_wake or the deadline (ms on the loop's clock). */
+/* Suspends until request_wake or the deadline (ms on the loop's clock). */
 enum step request_wait(struct request *r, int64_t deadline_ms);
 
 /* From the same loop; does nothing when it does not wait. */

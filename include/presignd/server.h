@@ -41,14 +41,13 @@ struct server {
     struct MHD_Daemon *daemon;
     struct source epoll;
     struct turn turn;
-    struct exchange *waiting;
-    size_t n_waiting, n_lingering; /* of these, unsuspended */
-    struct exchange *free_list;    /* kept for reuse */
+    struct exchange *waiting; /* suspended */
+    size_t n_waiting;
+    struct exchange *free_list; /* kept for reuse */
     size_t n_free;
     struct peer *peers;      /* open connections */
     struct timer reaper;     /* header, body and sending deadlines */
     bool ready;              /* the library has events to fetch */
-    bool queued;             /* its last run got an answer, which it may not have sent yet */
     int64_t run_at_ms;       /* when it wants to be run without any */
     int64_t library_said_ms; /* when a message of the library was last passed on */
     bool quiesced, stopping;

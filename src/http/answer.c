@@ -182,7 +182,6 @@ enum MHD_Result answer_queue(struct exchange *x)
     if (x->kept.single_use)
         answer_forget(x); /* the library holds it as long as it needs it */
     x->queued = r->handed = done == MHD_YES;
-    r->server->queued = true;
     peer_enter(x->peer, PEER_ANSWER);
     return done;
 }

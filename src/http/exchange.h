@@ -65,8 +65,7 @@ struct exchange {
     struct exchange **link; /* in the list of those that wait */
     enum exchange_phase phase;
     bool suspended; /* the library does not call us until it has resumed */
-    bool waiting;   /* not yet woken */
-    bool lingering; /* waits unsuspended */
+    bool waiting;   /* suspended and not yet woken */
     bool cors;      /* the listener and the path take part in CORS */
     bool answered;  /* http, r->out and headers are settled */
     bool queued;    /* handed to the library */

@@ -4,10 +4,6 @@
  * What the library (0.9.75 and 1.0.1 alike) makes of its handler, and what follows for us:
  *   - It is called once when the header is complete, once for each piece of the body, once when all
  *     is there, and again after each resume. Steps run in the first and the last kind of call.
- *   - When all is there and nothing is answered, it is called again at every run of the library.
- *     Suspending and resuming takes three system calls, and a ledger answers sooner than in the
- *     time they are worth: so who waits there lingers at first, unsuspended. Who waits for long, or
- *     is one too many to be visited at every run, is suspended.
  *   - An answer queued in the first call ends the connection. So an answer that is ready by then
  *     waits for the last call, unless the connection shall end: because the message cannot be
  *     trusted, or because there is more body to come than is worth reading. A small body is read
@@ -31,8 +27,6 @@ enum {
     OVERLONG_BYTES = 1 << 20, /* of a chunked body, after the limit */
     CORRELATION_MAX = 64,
     FREE_MAX = 256,
-    LINGER_MAX = 64, /* each is visited at every run of the library */
-    LINGER_MS = 5,
     MICROS_PER_S = 1000000,
     MICROS_PER_MS = 1000,
     CLIENT_GONE = 499,
@@ -114,8 +108,6 @@ static void stop_waiting(struct exchange *x)
         x->next->link = x->link;
     x->waiting = false;
     s->n_waiting--;
-    s->n_lingering -= x->lingering;
-    x->lingering = false;
 }
 
 void request_wake(struct request *r)
@@ -124,8 +116,7 @@ void request_wake(struct request *r)
     if (!x->waiting)
         return;
     stop_waiting(x);
-    if (x->suspended)
-        MHD_resume_connection(r->conn);
+    MHD_resume_connection(r->conn);
     r->server->ready = true; /* it shows in no descriptor */
 }
 
@@ -134,23 +125,6 @@ static void deadline_passed(struct timer *t)
     struct exchange *x = container_of(t, struct exchange, deadline);
     x->r->timed_out = true;
     request_wake(x->r);
-}
-
-static void suspend(struct exchange *x)
-{
-    x->suspended = true;
-    MHD_suspend_connection(x->r->conn);
-}
-
-/* The library asks again, and there is nothing to say yet: suspending is for its own calls only. */
-static void linger(struct exchange *x)
-{
-    struct server *s = x->peer->server;
-    if (loop_now_ms(s->loop) - x->peer->since_ms < LINGER_MS)
-        return;
-    x->lingering = false;
-    s->n_lingering--;
-    suspend(x);
 }
 
 enum step request_wait(struct request *r, int64_t deadline_ms)
@@ -165,20 +139,14 @@ enum step request_wait(struct request *r, int64_t deadline_ms)
         r->fault.log_reason = s->stopping ? STR("stopping") : STR("too many requests wait");
         return request_refuse(r, ST_OVERLOADED);
     }
-    x->waiting = true;
+    x->waiting = x->suspended = true;
     x->next = s->waiting;
     x->link = &s->waiting;
     if (x->next)
         x->next->link = &x->next;
     s->waiting = x;
     s->n_waiting++;
-    /* before all is there the library would go on reading */
-    if (x->phase == EXCHANGE_WHOLE && s->n_lingering < LINGER_MAX) {
-        x->lingering = true;
-        s->n_lingering++;
-    } else {
-        suspend(x);
-    }
+    MHD_suspend_connection(r->conn);
     return STEP_WAIT;
 }
 
@@ -510,10 +478,6 @@ enum MHD_Result exchange_handle(struct exchange *x, const struct request_line *l
         *data_size = 0;
         return go_on ? MHD_YES : MHD_NO;
     }
-    if (x->lingering) {
-        linger(x);
-        return MHD_YES;
-    }
     x->suspended = false;
     if (x->phase == EXCHANGE_BODY)
         x->phase = EXCHANGE_WHOLE;
@@ -521,7 +485,7 @@ enum MHD_Result exchange_handle(struct exchange *x, const struct request_line *l
     if (!x->r && begin(x, line) != MHD_YES)
         return MHD_NO;
     run_steps(x);
-    if (x->suspended || (x->phase == EXCHANGE_WHOLE && !x->answered))
+    if (x->suspended)
         return MHD_YES;
     if (x->phase == EXCHANGE_HEADER && !ends_at_once(x)) {
         x->phase = EXCHANGE_BODY;

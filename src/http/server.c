@@ -386,15 +386,11 @@ static void on_ready(struct source *src, uint32_t events)
 static int64_t run_library(struct server *s, int64_t now_ms)
 {
     MHD_UNSIGNED_LONG_LONG wait_ms = 0;
-    s->ready = s->queued = false;
+    s->ready = false;
     MHD_run(s->daemon);
     const bool bounded = MHD_get_timeout(s->daemon, &wait_ms) == MHD_YES;
     if (s->ready) /* something came up meanwhile: a resume, room for a connection */
         return now_ms;
-    /* For those that linger it says "at once"; what it would say for others is hidden by that. An
-     * answer is sent at the run after the one that got it; the rest can wait for a moment. */
-    if (s->n_lingering > 0 && !s->queued)
-        return now_ms + 1;
     return bounded && wait_ms < INT32_MAX ? now_ms + (int64_t)wait_ms : INT64_MAX;
 }
 

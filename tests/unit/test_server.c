@@ -157,7 +157,6 @@ static step_fn *const brief_steps[] = { wait_briefly, say_hello, NULL };
 static step_fn *const at_once_steps[] = { wake_at_once, say_hello, NULL };
 static step_fn *const wait_body_steps[] = { wait_twice, request_read_body, echo, NULL };
 static step_fn *const body_wait_steps[] = { request_read_body, wait_twice, echo, NULL };
-static step_fn *const body_brief_steps[] = { request_read_body, wait_briefly, echo, NULL };
 
 #define ROUTE(m, p, s, f)                                           \
     {                                                               \
@@ -182,9 +181,6 @@ static const struct route routes[] = {
     ROUTE(HTTP_GET,    "/livez",           hello_steps,     ROUTE_PROBE),
     ROUTE(HTTP_GET,    "/static",          static_steps,    0),
     ROUTE(HTTP_GET,    "/page",            hello_steps,     ROUTE_OPEN),
-};
-static const struct route few_routes[] = {
-    ROUTE(HTTP_POST,   "/body_brief",      body_brief_steps, 0),
 };
 /* clang-format on */
 
@@ -697,74 +693,6 @@ static void test_wait_around_body(void **state)
     wire_stop(w);
 }
 
-/* Who waits for long is suspended; who is woken early never was. */
-static void test_lingers_at_first(void **state)
-{
-    (void)state;
-    static const char ask_text[] = "POST /body_wait HTTP/1.1\r\n" H LINE_OF(2) "\r\n{}";
-    struct wire *w = started();
-    struct client *c = client_new(w);
-    client_text(c, ask_text);
-    WIRE_UNTIL(w, "lingers", w->server.n_lingering == 1);
-    assert_int_equal(w->server.n_waiting, 1);
-    WIRE_UNTIL(w, "suspended", w->server.n_lingering == 0);
-    assert_int_equal(w->server.n_waiting, 1);
-    wake_waiter(w, "first");
-    WIRE_UNTIL(w, "lingers again", w->server.n_lingering == 1);
-    wake_waiter(w, "second");
-    assert_int_equal(w->server.n_lingering, 0);
-    assert_int_equal(client_answer(c, "answer"), 201);
-    assert_int_equal(wakes_seen, 1);
-    client_free(c);
-    wire_stop(w);
-}
-
-/* More than may linger; each gets the answer of its own deadline. */
-static void test_many_wait(void **state)
-{
-    (void)state;
-    enum { MANY = 100 };
-    struct wire *w = wire_new();
-    struct client *clients[MANY];
-    reset_counts();
-    wire_start(w, few_routes, ROWS(few_routes), false);
-    for (int i = 0; i < MANY; i++) {
-        clients[i] = client_new(w);
-        client_text(clients[i], "POST /body_brief HTTP/1.1\r\n" H LINE_OF(2) "\r\n{}");
-        assert_true(w->server.n_lingering <= w->server.n_waiting);
-    }
-    for (int i = 0; i < MANY; i++) {
-        assert_int_equal(client_answer(clients[i], "its deadline"), 503);
-        client_free(clients[i]);
-    }
-    WIRE_UNTIL(w, "all ended", ends == MANY);
-    assert_int_equal(w->server.n_waiting, 0);
-    assert_int_equal(w->server.n_lingering, 0);
-    wire_stop(w);
-}
-
-/* While it lingers the library notices, and the request ends at once; later when it is woken. */
-static void test_client_leaves_while_lingering(void **state)
-{
-    (void)state;
-    struct wire *w = started();
-    struct client *c = client_new(w);
-    client_text(c, "POST /body_wait HTTP/1.1\r\n" H LINE_OF(2) "\r\n{}");
-    WIRE_UNTIL(w, "lingers", w->server.n_lingering == 1);
-    const struct linger hard = { .l_onoff = 1 };
-    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
-    client_free(c);
-    WIRE_UNTIL(w, "ended or suspended", w->server.n_lingering == 0);
-    for (int i = 0; i < 2 && w->server.in_flight > 0; i++)
-        wake_waiter(w, "suspended meanwhile");
-    WIRE_UNTIL(w, "ends", w->server.open_connections == 0);
-    assert_int_equal(ends, 1);
-    assert_int_equal(sent, 0);
-    assert_int_equal(w->server.n_waiting, 0);
-    assert_int_equal(w->server.in_flight, 0);
-    wire_stop(w);
-}
-
 /* The library does not notice; the request ends when it is woken, and once. */
 static void test_client_leaves_while_waiting(void **state)
 {
@@ -1066,8 +994,6 @@ TEST_MAIN(cmocka_unit_test(test_one), cmocka_unit_test(test_bad_token_tells_noth
           cmocka_unit_test(test_connection_limit), cmocka_unit_test(test_cors),
           cmocka_unit_test(test_nothing_is_left_over), cmocka_unit_test(test_cookie_origin),
           cmocka_unit_test(test_wait_and_wake), cmocka_unit_test(test_wait_around_body),
-          cmocka_unit_test(test_lingers_at_first), cmocka_unit_test(test_many_wait),
-          cmocka_unit_test(test_client_leaves_while_lingering),
           cmocka_unit_test(test_client_leaves_while_waiting),
           cmocka_unit_test(test_client_leaves_in_body), cmocka_unit_test(test_stop_while_waiting),
           cmocka_unit_test(test_header_deadline), cmocka_unit_test(test_header_deadline_kept_alive),

@@ -134,6 +134,7 @@ def test_conversation(presignd, imds):
     for call in imds.seen:
         assert "x-forwarded-for" not in call["headers"]
     assert credential_check(s)["ok"]
+    s.wait_log("credentials_available")
     assert len(s.logs("credentials_available")) == 1
     nothing_leaked(s)
 

@@ -16,14 +16,14 @@ VERSION := 0.1.0
 
 SRCS := \
     src/base/str.c src/base/status.c src/base/buf.c src/base/arena.c src/base/fault.c \
-    src/base/json_write.c src/base/json_guard.c src/base/json_read.c src/base/log.c \
-    src/base/metrics.c src/base/loop.c \
+    src/base/json_write.c src/base/json_guard.c src/base/json_read.c src/base/xml_read.c \
+    src/base/log.c src/base/metrics.c src/base/loop.c \
     \
     src/crypto/secret.c src/crypto/hash.c src/crypto/random.c src/crypto/encode.c \
     src/crypto/date.c \
     \
-    src/sign/endpoint.c src/sign/sigv4.c src/sign/post_packet.c src/sign/url_packet.c \
-    src/sign/header_sign.c \
+    src/sign/endpoint.c src/sign/sigv4.c src/sign/post_packet.c src/sign/signed_headers.c \
+    src/sign/url_packet.c src/sign/header_sign.c \
     \
     src/net/address.c src/net/file_want.c src/net/fetch.c \
     src/net/resp_name.c src/net/resp_wire.c src/net/resp_hello.c \
@@ -73,7 +73,7 @@ SRCS := \
 DATA := $(addprefix src/ledger/,base.lua reserve.lua handed.lua release.lua upload.lua due.lua \
     tallies.lua probe.lua)
 
-# The upload page and the client module; src/cmd/web_files.c says which path each is served at.
+# The upload page and the client module; include/presignd/web_list.h says which path each is served at.
 WEB := $(addprefix src/web/,index.html page.css page.js words.js session.js row.js files.js \
     panel.js thumbnail.js quota.js favicon.svg presignd.js presignd.d.ts)
 DATA += $(WEB)

@@ -23,6 +23,9 @@ struct config *cmd_config(const char *path, bool dev, const char *dev_secret_fil
 struct option;
 int cmd_option(int argc, char **argv, const char *letters, const struct option *options);
 
+/* A listen address ("127.0.0.1:0") with the port that it got in the place of its own. */
+void cmd_address(struct buf *out, struct str listen, uint16_t port);
+
 /* "presignd: <words>" on stderr; returns 2. For wrong usage. */
 int cmd_usage(const char *usage, const char *wrong);
 

@@ -2,8 +2,9 @@
  * cred_source - where credentials come from, without any I/O: a source says what to ask next and
  * reads the answer. The store (cred_store.h) does the asking. So tests and fuzzers need no socket.
  *
- * Sources: env, file (a profile of the shared credentials file), web_identity (IRSA), container (ECS, EKS Pod Identity), imds (IMDSv2), and auto, which
- * tries the others in the order of CONFIG.md; assume_role stands on top of any of them.
+ * Sources: env, file (a profile of the shared credentials file), web_identity (IRSA), container (ECS,
+ * EKS Pod Identity), imds (IMDSv2), and auto, which tries env, web_identity, container and imds in
+ * this order; assume_role stands on top of any of them.
  */
 #ifndef PRESIGND_CRED_SOURCE_H
 #define PRESIGND_CRED_SOURCE_H
@@ -66,8 +67,8 @@ struct cred_source {
     int64_t reread_s;
 };
 
-/* With env->role on top, where it names one (CRED_STATIC: never). Copies what it needs of env. NULL: *why says what is wrong (a refused FULL_URI, a bad endpoint,
- * a provider that this build does not have), or it is empty for no memory. */
+/* With env->role on top, where it names one (CRED_STATIC: never). Copies what it needs of env. NULL:
+ * *why says what is wrong (a refused FULL_URI, a bad endpoint, ...), or is empty for no memory. */
 struct cred_source *cred_source_new(enum cred_provider p, const struct cred_env *env,
                                     struct buf *why);
 void cred_source_free(struct cred_source *s);
@@ -82,8 +83,13 @@ struct cred_source *cred_auto_new(const struct cred_env *env, struct buf *why);
 struct cred_source *cred_assume_new(struct cred_source *inner, const struct cred_env *env,
                                     struct buf *why); /* takes inner, NULL too */
 
-/* A sentence about a reply that brought nothing, for why: "answered 503", "cannot be reached: ...". */
+/* Fills `out` with the reading of a small file: NEXT_CALL. */
+enum next cred_ask_file(struct call *out, struct str path, size_t max_bytes);
+
+/* A sentence about a reply that brought nothing, for why: "answered 503", "cannot be reached: ...";
+ * of a file: "cannot be read: there is no such file". */
 void cred_reply_explain(struct buf *why, const struct reply *r);
+void cred_file_explain(struct buf *why, const struct reply *r);
 
 /*
  * Reads the document that IMDS and container endpoints answer with. ST_OK with a new generation;

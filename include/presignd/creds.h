@@ -31,6 +31,13 @@ bool creds_text_ok(struct str text);
 /* The same for an access key id, which stands between slashes in a scope: [A-Za-z0-9._-] only. */
 bool creds_key_id_ok(struct str id);
 
+/*
+ * The Expiration of an answer. ST_OK; ST_INVALID with why ("answered with ..."): no RFC 3339 time, or
+ * not after now. The text is a creds_text_ok().
+ */
+MUST_CHECK enum status creds_read_end(struct str text, int64_t now_s, int64_t *out_s,
+                                      struct buf *why);
+
 /* One reference; texts are copied. NULL without memory or when a text is not ok (the
  * session token may be empty). */
 struct creds *creds_new(struct str access_key_id, struct str secret_key, struct str session_token,

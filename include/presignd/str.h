@@ -40,6 +40,9 @@ int str_compare(struct str a, struct str b);
 /* Index of the first `c` at or after `from`; s.len if there is none. */
 size_t str_find(struct str s, char c, size_t from);
 
+/* Index of the first `part`, which is not empty; s.len if there is none. */
+size_t str_find_text(struct str s, struct str part);
+
 /* The bytes [from, to); both are clamped to the length. */
 struct str str_slice(struct str s, size_t from, size_t to);
 

@@ -6,14 +6,10 @@
 #define PRESIGND_URL_PACKET_H
 
 #include "presignd/endpoint.h"
+#include "presignd/signed_headers.h"
 #include "presignd/sigv4.h"
 
 enum { URL_BYTES_MAX = 8192, URL_HEADERS_MAX = 48, URL_QUERY_MAX = 32 };
-
-struct url_param {
-    struct str name;  /* headers: lower case */
-    struct str value; /* headers: trimmed, inner blanks folded by the signer as SigV4 says */
-};
 
 struct url_ask {
     struct str method; /* "PUT", "HEAD", ... */

@@ -6,6 +6,7 @@
 #include "presignd/ledger_admin.h"
 #include "presignd/quota.h"
 #include "presignd/upload_view.h"
+#include "presignd/web_list.h"
 
 #define GRANT  sizeof(struct grant_call)
 #define VIEW   sizeof(struct upload_call)
@@ -14,24 +15,8 @@
 #define PLAIN  sizeof(struct request)
 
 /* clang-format off */
-/* The page and what it is made of: src/cmd/web_files.c has a file for each. */
-#define PAGE(each) \
-    each("/") \
-    each("/presignd.js") \
-    each("/presignd.d.ts") \
-    each("/page.js") \
-    each("/words.js") \
-    each("/session.js") \
-    each("/row.js") \
-    each("/files.js") \
-    each("/panel.js") \
-    each("/thumbnail.js") \
-    each("/quota.js") \
-    each("/page.css") \
-    each("/favicon.svg")
-
-#define PAGE_ROUTE(path) { HTTP_GET, STR_INIT(path), web_steps, PLAIN, ROUTE_OPEN, "web", NULL, NULL },
-#define ONE_MORE(path)   + 1
+#define PAGE_ROUTE(path, type, name) { HTTP_GET, STR_INIT(path), web_steps, PLAIN, ROUTE_OPEN, "web", NULL, NULL },
+#define ONE_MORE(path, type, name)   + 1
 
 const struct route api_routes[] = {
     { HTTP_POST,   STR_INIT("/v1/uploads"),               uploads_steps,         GRANT,  0,             "uploads",         grant_end,        grant_log },
@@ -46,10 +31,10 @@ const struct route api_routes[] = {
     { HTTP_GET,    STR_INIT("/healthz"),                  readyz_steps,          PLAIN,  ROUTE_PROBE,   "healthz",         NULL,             NULL },
     { HTTP_GET,    STR_INIT("/metrics"),                  metrics_steps,         PLAIN,  ROUTE_ADMIN,   "metrics",         NULL,             NULL },
     { HTTP_POST,   STR_INIT("/ledger/adjust"),            ledger_adjust_steps,   ADJUST, ROUTE_ADMIN,   "ledger_adjust",   ledger_admin_end, ledger_admin_log },
-    PAGE(PAGE_ROUTE)
+    WEB_LIST(PAGE_ROUTE)
 };
 
-enum { PAGE_N = 0 PAGE(ONE_MORE) };
+enum { PAGE_N = 0 WEB_LIST(ONE_MORE) };
 /* clang-format on */
 
 const size_t api_routes_n = ARRAY_LEN(api_routes) - PAGE_N;

@@ -396,11 +396,6 @@ enum status jwk_from_json(struct jwk *out, json_t *jwk, unsigned allowed, struct
 
 /* ---- PEM and secrets ---------------------------------------------------------------------------- */
 
-static bool contains(struct str text, struct str word)
-{
-    return text.len > 0 && memmem(text.ptr, text.len, word.ptr, word.len);
-}
-
 /* Answers for an encrypted PEM instead of asking the terminal. */
 static int no_password(char *to, int size, int writing, void *nothing)
 {
@@ -411,7 +406,7 @@ static int no_password(char *to, int size, int writing, void *nothing)
 enum status jwk_from_pem(struct jwk *out, struct str pem, unsigned allowed, struct buf *why)
 {
     start(out);
-    if (contains(pem, STR("PRIVATE KEY-----")))
+    if (str_find_text(pem, STR("PRIVATE KEY-----")) < pem.len)
         return refuse(why, STR("it holds a private key; only the public one belongs here"));
     if (pem.len == 0 || pem.len > INT_MAX)
         return refuse(why, STR("it is no PEM public key"));
@@ -444,7 +439,7 @@ enum status jwk_from_secret(struct jwk *out, struct str secret, unsigned allowed
     start(out);
     if (secret.len < SECRET_MIN)
         return refuse(why, STR("the secret has less than 32 bytes"));
-    if (contains(secret, STR("-----BEGIN ")))
+    if (str_find_text(secret, STR("-----BEGIN ")) < secret.len)
         return refuse(why, STR("the secret is a PEM text; a public key is no secret"));
     out->algs = secret_set_of(secret.len, allowed, why);
     if (out->algs == 0)

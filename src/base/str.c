@@ -54,6 +54,12 @@ size_t str_find(struct str s, char c, size_t from)
     return hit ? (size_t)(hit - s.ptr) : s.len;
 }
 
+size_t str_find_text(struct str s, struct str part)
+{
+    const char *hit = s.len > 0 ? memmem(s.ptr, s.len, part.ptr, part.len) : NULL;
+    return hit ? (size_t)(hit - s.ptr) : s.len;
+}
+
 struct str str_slice(struct str s, size_t from, size_t to)
 {
     size_t end = MIN_OF(to, s.len);

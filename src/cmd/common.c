@@ -29,6 +29,15 @@ struct config *cmd_config(const char *path, bool dev, const char *dev_secret_fil
     return NULL;
 }
 
+void cmd_address(struct buf *out, struct str listen, uint16_t port)
+{
+    size_t colon = listen.len;
+    while (colon > 0 && listen.ptr[colon - 1] != ':')
+        colon--;
+    buf_str(out, str_slice(listen, 0, colon));
+    buf_int(out, port);
+}
+
 int cmd_usage(const char *usage, const char *wrong)
 {
     fprintf(stderr, "presignd: unexpected \"%s\"\n%s", wrong, usage);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "presignd/cmd.h"
 #include "presignd/encode.h"
 #include "presignd/mint.h"
 #include "presignd/random.h"
@@ -134,12 +135,8 @@ static const struct issuer_config *own_issuer(const struct config *c)
 /* Some loopback address, as it was configured; its port may be any. */
 static void put_address(struct buf *out, const struct config *c, uint16_t port)
 {
-    struct str host = c->listen;
-    while (host.len > 0 && host.ptr[host.len - 1] != ':')
-        host.len--;
     buf_lit(out, "http://");
-    buf_str(out, host);
-    buf_int(out, port);
+    cmd_address(out, c->listen, port);
 }
 
 /* What follows a "#" stays in the browser: no log and no Referer has the token. */

@@ -230,18 +230,10 @@ static void judge_sent(struct explain *e)
 
 /* ---- what the message names --------------------------------------------------------------------- */
 
-static size_t find_text(struct str s, struct str part)
-{
-    size_t i = 0;
-    while (i + part.len <= s.len && !str_equal(str_slice(s, i, i + part.len), part))
-        i++;
-    return i + part.len <= s.len ? i : s.len;
-}
-
 /* AWS: ["eq", "$Content-Type", "image/png"]; both: what stands behind the last ": ". */
 static struct str named_field(struct str message)
 {
-    const size_t dollar = find_text(message, STR("\"$"));
+    const size_t dollar = str_find_text(message, STR("\"$"));
     if (dollar < message.len)
         return str_slice(message, dollar + 2, str_find(message, '"', dollar + 2));
     size_t colon = message.len;
@@ -444,7 +436,7 @@ static struct str expected_region(const struct s3_refusal *r)
 {
     if (r->region.len)
         return r->region;
-    const size_t at = find_text(r->message, STR("expecting '"));
+    const size_t at = str_find_text(r->message, STR("expecting '"));
     const size_t from = at + STR("expecting '").len;
     return str_slice(r->message, from, str_find(r->message, '\'', from));
 }

@@ -1,14 +1,11 @@
 /*
- * s3_refusal - expat reads the XML; nothing is kept but the texts of known members of <Error>.
- *
- * The answer comes from a stranger: its size, depth and texts are bounded, and a document type,
- * with which entities could be declared, ends the reading.
+ * s3_refusal - nothing is kept but the texts of known members of <Error>. The answer comes from a
+ * stranger: its size, depth and texts are bounded.
  */
 #include "presignd/s3_refusal.h"
 
-#include <expat.h>
-
 #include "presignd/date.h"
+#include "presignd/xml_read.h"
 
 enum { DEPTH_MAX = 16, TEXT_MAX = 65536, HEADS_MAX = 8 };
 
@@ -40,10 +37,10 @@ static const struct {
 };
 /* clang-format on */
 
-static struct str *member_of(struct s3_refusal *r, const char *element)
+static struct str *member_of(struct s3_refusal *r, struct str element)
 {
     for (size_t i = 0; i < ARRAY_LEN(members); i++)
-        if (str_equal(members[i].element, str_from(element)))
+        if (str_equal(members[i].element, element))
             return (struct str *)(void *)((char *)r + members[i].offset);
     return NULL;
 }
@@ -51,100 +48,70 @@ static struct str *member_of(struct s3_refusal *r, const char *element)
 /* ---- XML ---------------------------------------------------------------------------------------- */
 
 struct reading {
-    XML_Parser parser;
+    struct xml_reader xml;
     struct s3_refusal *out;
     struct arena *arena;
     struct buf text; /* of the member that is open */
     struct str *open;
-    int depth, error_depth; /* of <Error>; 0: not in it */
-    enum status st;
-    const char *why;
+    int error_depth; /* of <Error>; 0: not seen yet, -1: a second one is not read */
+    enum status st;  /* why it was stopped */
 };
 
-static void give_up(struct reading *r, enum status st, const char *why)
+static struct reading *reading_of(struct xml_reader *x)
 {
-    if (r->st == ST_OK) {
-        r->st = st;
-        r->why = why;
-    }
-    XML_StopParser(r->parser, XML_FALSE);
+    return container_of(x, struct reading, xml);
 }
 
-static void on_start(void *data, const XML_Char *name, const XML_Char **attributes)
+static void on_start(struct xml_reader *x, struct str name)
 {
-    struct reading *r = data;
-    (void)attributes;
-    if (++r->depth > DEPTH_MAX) {
-        give_up(r, ST_INVALID, "its XML is nested too deeply");
-        return;
-    }
-    if (r->error_depth == 0 && r->depth <= 2 && str_equal(str_from(name), STR("Error"))) {
-        r->error_depth = r->depth;
+    struct reading *r = reading_of(x);
+    if (r->error_depth == 0 && x->depth <= 2 && str_equal(name, STR("Error"))) {
+        r->error_depth = x->depth;
         r->out->has_xml = true;
-    } else if (r->error_depth > 0 && r->depth == r->error_depth + 1) {
+    } else if (r->error_depth > 0 && x->depth == r->error_depth + 1) {
         r->open = member_of(r->out, name);
         buf_reset(&r->text);
     }
 }
 
-static void on_end(void *data, const XML_Char *name)
+static void on_end(struct xml_reader *x)
 {
-    struct reading *r = data;
-    (void)name;
-    if (r->depth == r->error_depth)
-        r->error_depth = -1; /* a second one is not read */
-    if (r->open && r->depth == r->error_depth + 1 && r->open->len == 0) {
-        const enum status st = arena_keep(r->arena, &r->text, r->open);
-        if (st != ST_OK)
-            give_up(r, st, "one of its texts is too long");
+    struct reading *r = reading_of(x);
+    if (x->depth == r->error_depth)
+        r->error_depth = -1;
+    if (r->open && x->depth == r->error_depth + 1 && r->open->len == 0) {
+        r->st = arena_keep(r->arena, &r->text, r->open);
+        if (r->st != ST_OK)
+            xml_stop(x);
     }
-    r->depth--;
     r->open = NULL;
 }
 
-static void on_text(void *data, const XML_Char *bytes, int n)
+static void on_text(struct xml_reader *x, struct str bytes)
 {
-    struct reading *r = data;
+    struct reading *r = reading_of(x);
     if (r->open)
-        buf_str(&r->text, (struct str){ bytes, (size_t)n });
-}
-
-static void on_doctype(void *data, const XML_Char *name, const XML_Char *system,
-                       const XML_Char *public, int internal)
-{
-    (void)name, (void)system, (void)public, (void)internal;
-    give_up(data, ST_INVALID, "it has a document type, which no store sends");
-}
-
-static enum status parse(struct reading *r, struct str xml)
-{
-    XML_SetUserData(r->parser, r);
-    XML_SetElementHandler(r->parser, on_start, on_end);
-    XML_SetCharacterDataHandler(r->parser, on_text);
-    XML_SetStartDoctypeDeclHandler(r->parser, on_doctype);
-    const enum XML_Status parsed = XML_Parse(r->parser, xml.ptr, (int)xml.len, XML_TRUE);
-    if (r->st != ST_OK)
-        return r->st;
-    if (parsed == XML_STATUS_OK)
-        return ST_OK;
-    if (XML_GetErrorCode(r->parser) == XML_ERROR_NO_MEMORY)
-        return ST_NO_MEMORY;
-    r->why = "it is no XML";
-    return ST_INVALID;
+        buf_str(&r->text, bytes);
 }
 
 static enum status read_xml(struct s3_refusal *out, struct str xml, struct arena *a,
                             const char **out_why)
 {
-    struct reading r = { .out = out, .arena = a, .text = BUF_INIT(TEXT_MAX), .st = ST_OK };
-    r.parser = XML_ParserCreate("UTF-8");
-    if (!r.parser)
-        return ST_NO_MEMORY;
-    const enum status st = parse(&r, xml);
-    XML_ParserFree(r.parser);
+    struct reading r = { .xml = { .start = on_start, .text = on_text, .end = on_end },
+                         .out = out,
+                         .arena = a,
+                         .text = BUF_INIT(TEXT_MAX) };
+    const enum xml_outcome outcome = xml_read(&r.xml, xml, DEPTH_MAX);
     buf_release(&r.text);
-    *out_why = r.why;
-    return st;
+    switch (outcome) {
+    case XML_OUTCOME_READ: return ST_OK;
+    case XML_OUTCOME_NO_MEMORY: return ST_NO_MEMORY;
+    case XML_OUTCOME_STOPPED: *out_why = "one of its texts is too long"; return r.st;
+    case XML_OUTCOME_TOO_DEEP: *out_why = "its XML is nested too deeply"; break;
+    case XML_OUTCOME_DOCTYPE: *out_why = "it has a document type, which no store sends"; break;
+    case XML_OUTCOME_BROKEN: *out_why = "it is no XML"; break;
+    }
+    return ST_INVALID;
 }
 
 /* ---- the head ----------------------------------------------------------------------------------- */

@@ -260,17 +260,6 @@ static enum status build_suppliers(struct service *s)
     return ST_OK;
 }
 
-/* The address with the port that the first listener got, for those that share it. */
-static enum status same_port(struct buf *out, struct str address, uint16_t port)
-{
-    size_t colon = address.len;
-    while (colon > 0 && address.ptr[colon - 1] != ':')
-        colon--;
-    buf_str(out, str_slice(address, 0, colon));
-    buf_int(out, port);
-    return buf_check(out);
-}
-
 static enum status open_public(struct service *s, struct buf *why)
 {
     AUTO(buf) address = BUF_INIT(512);
@@ -282,8 +271,9 @@ static enum status open_public(struct service *s, struct buf *why)
         TRY(server_start(&s->lanes.list[i].worker.server, fd));
         if (i == 0) {
             s->port = port;
-            buf_reset(&address);
-            TRY(same_port(&address, s->config->listen, port));
+            buf_reset(&address); /* those that follow share the port */
+            cmd_address(&address, s->config->listen, port);
+            TRY(buf_check(&address));
         }
     }
     return ST_OK;

@@ -31,11 +31,7 @@ static void about_url(struct buf *why, const struct container_source *cs)
 static enum next ask_file(struct container_source *cs, struct call *out)
 {
     cs->reading_file = true;
-    out->method = "FILE";
-    buf_str(&out->url, buf_view(&cs->token_file));
-    out->total_ms = CALL_TOTAL_MS;
-    out->max_bytes = TOKEN_FILE_MAX;
-    return NEXT_CALL;
+    return cred_ask_file(out, buf_view(&cs->token_file), TOKEN_FILE_MAX);
 }
 
 static enum next ask_document(struct container_source *cs, struct str token, struct call *out)
@@ -72,8 +68,8 @@ static enum next use_token_file(struct container_source *cs, const struct reply 
     buf_lit(why, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: ");
     buf_str(why, buf_view(&cs->token_file));
     if (last->kind != REPLY_HTTP || last->http != 200) {
-        buf_lit(why, " cannot be read: ");
-        buf_str(why, last->kind == REPLY_HTTP ? STR("there is no such file") : last->why);
+        buf_lit(why, " ");
+        cred_file_explain(why, last);
         return NEXT_FAIL;
     }
     const struct str token = without_newline(last->body);

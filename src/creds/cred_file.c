@@ -15,7 +15,7 @@
 #include "presignd/date.h"
 #include "presignd/ini.h"
 
-enum { REREAD_S = 300, FILE_MS = 2000, FILE_BYTES_MAX = 65536, PATH_MAX_BYTES = 4096 };
+enum { REREAD_S = 300, FILE_BYTES_MAX = 65536, PATH_MAX_BYTES = 4096 };
 
 struct file_source {
     struct cred_source base;
@@ -180,26 +180,16 @@ static enum status use_file(const struct file_source *fs, struct str text, int64
     return ST_NO_MEMORY;
 }
 
-static enum next ask_file(const struct file_source *fs, struct call *out)
-{
-    out->method = "FILE";
-    buf_str(&out->url, buf_view(&fs->path));
-    out->total_ms = FILE_MS;
-    out->max_bytes = FILE_BYTES_MAX;
-    return NEXT_CALL;
-}
-
 static enum next file_next(struct cred_source *s, const struct reply *last, int64_t now_s,
                            struct call *out_call, struct creds **out_creds, struct buf *why)
 {
     const struct file_source *fs = container_of(s, struct file_source, base);
     if (last->kind == REPLY_NONE)
-        return ask_file(fs, out_call);
+        return cred_ask_file(out_call, buf_view(&fs->path), FILE_BYTES_MAX);
     if (last->kind == REPLY_HTTP && last->http == 200)
         return use_file(fs, last->body, now_s, out_creds, why) == ST_OK ? NEXT_DONE : NEXT_FAIL;
     name_profile(fs, why);
-    buf_lit(why, "cannot be read: ");
-    buf_str(why, last->kind == REPLY_HTTP ? STR("there is no such file") : last->why);
+    cred_file_explain(why, last);
     return NEXT_FAIL;
 }
 

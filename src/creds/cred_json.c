@@ -9,7 +9,6 @@
  */
 
 #include "presignd/cred_source.h"
-#include "presignd/date.h"
 #include "presignd/json_guard.h"
 
 enum { SHOWN_MAX = 128 };
@@ -69,23 +68,6 @@ static enum status check_texts(const json_t *doc, struct buf *why)
     return ST_OK;
 }
 
-static enum status read_expiry(const json_t *doc, int64_t now_s, int64_t *out_s, struct buf *why)
-{
-    if (date_parse_rfc3339(text_of(doc, "Expiration"), out_s) != ST_OK) {
-        buf_lit(why, "answered with an Expiration that is no RFC 3339 time: \"");
-        show(why, text_of(doc, "Expiration"));
-        buf_lit(why, "\"");
-        return ST_INVALID;
-    }
-    if (*out_s > now_s)
-        return ST_OK;
-    buf_lit(why, "answered with credentials that were expired at arrival: they ended at ");
-    date_iso(why, *out_s);
-    buf_lit(why, ", and here it is ");
-    date_iso(why, now_s);
-    return ST_INVALID;
-}
-
 static enum status read_doc(const json_t *doc, const char *source, int64_t now_s,
                             struct creds **out, struct buf *why)
 {
@@ -98,7 +80,7 @@ static enum status read_doc(const json_t *doc, const char *source, int64_t now_s
         return refuse_code(doc, text_of(doc, "Code"), why);
     TRY(check_texts(doc, why));
     int64_t expires_at_s;
-    TRY(read_expiry(doc, now_s, &expires_at_s, why));
+    TRY(creds_read_end(text_of(doc, "Expiration"), now_s, &expires_at_s, why));
     *out = creds_new(text_of(doc, "AccessKeyId"), text_of(doc, "SecretAccessKey"),
                      text_of(doc, "Token"), expires_at_s, now_s, source);
     return *out ? ST_OK : ST_NO_MEMORY;

@@ -3,6 +3,8 @@
  */
 #include "presignd/cred_source.h"
 
+enum { FILE_MS = 2000 };
+
 static struct cred_source *provider_new(enum cred_provider p, const struct cred_env *env,
                                         struct buf *why)
 {
@@ -45,4 +47,19 @@ void cred_reply_explain(struct buf *why, const struct reply *r)
     case REPLY_TOO_LARGE: buf_lit(why, "answered too much: "); break;
     }
     buf_str(why, r->why);
+}
+
+enum next cred_ask_file(struct call *out, struct str path, size_t max_bytes)
+{
+    out->method = "FILE";
+    buf_str(&out->url, path);
+    out->total_ms = FILE_MS;
+    out->max_bytes = max_bytes;
+    return NEXT_CALL;
+}
+
+void cred_file_explain(struct buf *why, const struct reply *r)
+{
+    buf_lit(why, "cannot be read: ");
+    buf_str(why, r->kind == REPLY_HTTP ? STR("there is no such file") : r->why);
 }

@@ -12,7 +12,7 @@
 
 #include "presignd/sts.h"
 
-enum { FILE_MS = 2000, TOKEN_BYTES_MAX = 12000, TRIES = 3, TEXT_MAX = 8192 };
+enum { TOKEN_BYTES_MAX = 12000, TRIES = 3, TEXT_MAX = 8192 };
 
 struct web_source {
     struct cred_source base;
@@ -27,11 +27,7 @@ static enum next ask_file(struct web_source *ws, struct call *out)
 {
     ws->reading_file = true;
     ws->tries++;
-    out->method = "FILE";
-    buf_str(&out->url, buf_view(&ws->file));
-    out->total_ms = FILE_MS;
-    out->max_bytes = TOKEN_BYTES_MAX;
-    return NEXT_CALL;
+    return cred_ask_file(out, buf_view(&ws->file), TOKEN_BYTES_MAX);
 }
 
 static bool ends_in_break(struct str s)
@@ -51,8 +47,8 @@ static enum next use_file(struct web_source *ws, const struct reply *last, struc
                           struct buf *why)
 {
     if (last->kind != REPLY_HTTP || last->http != 200) {
-        (void)refuse_file(ws, STR(" cannot be read: "), why);
-        buf_str(why, last->kind == REPLY_HTTP ? STR("there is no such file") : last->why);
+        (void)refuse_file(ws, STR(" "), why);
+        cred_file_explain(why, last);
         return NEXT_FAIL;
     }
     struct str token = last->body;

@@ -6,6 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "presignd/date.h"
+
+enum { SHOWN_MAX = 128 };
+
 static atomic_uint_fast64_t generations;
 
 bool creds_text_ok(struct str text)
@@ -20,6 +24,23 @@ bool creds_key_id_ok(struct str id)
         if (!ascii_alnum(id.ptr[i]) && id.ptr[i] != '-' && id.ptr[i] != '_' && id.ptr[i] != '.')
             return false;
     return creds_text_ok(id);
+}
+
+enum status creds_read_end(struct str text, int64_t now_s, int64_t *out_s, struct buf *why)
+{
+    if (date_parse_rfc3339(text, out_s) != ST_OK) {
+        buf_lit(why, "answered with an Expiration that is no RFC 3339 time: \"");
+        buf_str(why, str_slice(text, 0, SHOWN_MAX));
+        buf_lit(why, "\"");
+        return ST_INVALID;
+    }
+    if (*out_s > now_s)
+        return ST_OK;
+    buf_lit(why, "answered with credentials that were expired at arrival: they ended at ");
+    date_iso(why, *out_s);
+    buf_lit(why, ", and here it is ");
+    date_iso(why, now_s);
+    return ST_INVALID;
 }
 
 /* Copies `from` to *at, moves *at behind it, and gives the copy. */

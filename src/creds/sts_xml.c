@@ -1,63 +1,20 @@
 /*
- * sts_xml - the documents of STS, read by expat:
+ * sts_xml - the documents of STS:
  *
  *     <AssumeRoleResponse> <AssumeRoleResult> <Credentials> <AccessKeyId> ...
  *     <ErrorResponse> <Error> <Code> ... </Error> <RequestId>
  *
- * expat copies what it is given, so its memory is wiped as it is freed. A document type declaration
- * ends the parse: entities are how small XML becomes large. What is not looked for is skipped, as
- * AWS adds elements; what is looked for may stand there once.
+ * What is not looked for is skipped, as AWS adds elements; what is looked for may stand there once.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include <expat.h>
-
-#include "presignd/date.h"
 #include "presignd/sts.h"
+#include "presignd/xml_read.h"
 
-enum { PATH_MAX_BYTES = 256, DEPTH_MAX = 12, FIELDS_MAX = 4, SHOWN_MAX = 64 };
+enum { PATH_MAX_BYTES = 256, DEPTH_MAX = 12, FIELDS_MAX = 4 };
 
-/* ---- memory that wipes itself ------------------------------------------------------------------- */
-
-struct block {
-    size_t n;
-    max_align_t bytes[];
-};
-
-static void *wiping_malloc(size_t n)
-{
-    if (n > SIZE_MAX / 2)
-        return NULL;
-    struct block *b = malloc(sizeof(*b) + n);
-    if (!b)
-        return NULL;
-    b->n = n;
-    /* cppcheck-suppress memleak ; wiping_free finds the block by its bytes */
-    return b->bytes;
-}
-
-static void wiping_free(void *p)
-{
-    if (!p)
-        return;
-    struct block *b = container_of(p, struct block, bytes);
-    crypto_wipe(p, b->n);
-    free(b);
-}
-
-static void *wiping_realloc(void *p, size_t n)
-{
-    void *other = wiping_malloc(n);
-    if (!other || !p)
-        return other;
-    const struct block *b = container_of(p, struct block, bytes);
-    memcpy(other, p, MIN_OF(n, b->n));
-    wiping_free(p);
-    return other;
-}
-
-static const XML_Memory_Handling_Suite wiping = { wiping_malloc, wiping_realloc, wiping_free };
+static const char too_deep[] = "XML that is nested too deeply";
 
 /* ---- a walk through a document ------------------------------------------------------------------ */
 
@@ -68,29 +25,33 @@ struct field {
 };
 
 struct walk {
-    XML_Parser parser;
+    struct xml_reader xml;
     const struct field *fields;
     size_t n;
     bool seen[FIELDS_MAX];
     const struct field *in; /* whose text comes */
     struct buf path;
     char path_space[PATH_MAX_BYTES];
-    int depth;
     const char *refused; /* a sentence that goes on after "answered with" */
 };
 
+static struct walk *walk_of(struct xml_reader *r)
+{
+    return container_of(r, struct walk, xml);
+}
+
 static void refuse(struct walk *w, const char *sentence)
 {
-    if (!w->refused)
-        w->refused = sentence;
-    (void)XML_StopParser(w->parser, XML_FALSE);
+    w->refused = sentence;
+    xml_stop(&w->xml);
 }
 
 static void find_field(struct walk *w)
 {
     for (size_t i = 0; i < w->n; i++) {
         const struct field *f = &w->fields[i];
-        if (!str_ends(buf_view(&w->path), str_from(f->path)) || (f->depth && f->depth != w->depth))
+        if (!str_ends(buf_view(&w->path), str_from(f->path)) ||
+            (f->depth && f->depth != w->xml.depth))
             continue;
         if (w->seen[i])
             refuse(w, "XML that says the same thing twice");
@@ -99,82 +60,66 @@ static void find_field(struct walk *w)
     }
 }
 
-static void XMLCALL on_start(void *data, const XML_Char *name, const XML_Char **attributes)
+static void on_start(struct xml_reader *r, struct str name)
 {
-    (void)attributes;
-    struct walk *w = data;
-    const struct str whole = str_from(name);
-    const size_t colon = str_find(whole, ':', 0);
+    struct walk *w = walk_of(r);
+    const size_t colon = str_find(name, ':', 0);
+    buf_char(&w->path, '/');
+    buf_str(&w->path, colon < name.len ? str_slice(name, colon + 1, name.len) : name);
     if (w->in)
         refuse(w, "XML that has elements where text belongs");
-    buf_char(&w->path, '/');
-    buf_str(&w->path, colon < whole.len ? str_slice(whole, colon + 1, whole.len) : whole);
-    w->depth++;
-    if (w->path.st != ST_OK || w->depth > DEPTH_MAX)
-        refuse(w, "XML that is nested too deeply");
-    if (!w->refused)
+    else if (w->path.st != ST_OK)
+        refuse(w, too_deep);
+    else
         find_field(w);
 }
 
-static void XMLCALL on_end(void *data, const XML_Char *name)
+static void on_end(struct xml_reader *r)
 {
-    (void)name;
-    struct walk *w = data;
+    struct walk *w = walk_of(r);
     size_t at = w->path.len;
     while (at > 0 && w->path.ptr[at - 1] != '/')
         at--;
     buf_truncate(&w->path, at > 0 ? at - 1 : 0);
-    w->depth--;
     w->in = NULL;
 }
 
-static void XMLCALL on_text(void *data, const XML_Char *text, int len)
+static void on_text(struct xml_reader *r, struct str bytes)
 {
-    struct walk *w = data;
+    const struct walk *w = walk_of(r);
     if (w->in)
-        buf_str(w->in->out, (struct str){ text, (size_t)len });
+        buf_str(w->in->out, bytes);
 }
 
-static void XMLCALL on_doctype(void *data, const XML_Char *name, const XML_Char *sysid,
-                               const XML_Char *pubid, int has_internal_subset)
+static const char *sentence_of(enum xml_outcome outcome, const struct walk *w)
 {
-    (void)name;
-    (void)sysid;
-    (void)pubid;
-    (void)has_internal_subset;
-    refuse(data, "XML with a document type declaration");
+    switch (outcome) {
+    case XML_OUTCOME_DOCTYPE: return "XML with a document type declaration";
+    case XML_OUTCOME_TOO_DEEP: return too_deep;
+    case XML_OUTCOME_STOPPED: return w->refused;
+    default: return "something that is no XML (line ";
+    }
 }
 
 /* ST_OK; ST_INVALID with why; ST_NO_MEMORY. */
 static enum status walk_through(struct str text, const struct field *fields, size_t n,
                                 struct buf *why)
 {
-    struct walk w = { .fields = fields, .n = n };
+    struct walk w = { .xml = { .start = on_start, .text = on_text, .end = on_end },
+                      .fields = fields,
+                      .n = n };
     w.path = BUF_FIXED(w.path_space);
-    w.parser = text.len <= INT32_MAX ? XML_ParserCreate_MM("UTF-8", &wiping, NULL) : NULL;
-    if (!w.parser)
-        return ST_NO_MEMORY;
-    XML_SetUserData(w.parser, &w);
-    XML_SetElementHandler(w.parser, on_start, on_end);
-    XML_SetCharacterDataHandler(w.parser, on_text);
-    XML_SetStartDoctypeDeclHandler(w.parser, on_doctype);
-    const bool read =
-        XML_Parse(w.parser, text.len ? text.ptr : "", (int)text.len, XML_TRUE) == XML_STATUS_OK;
-    const enum XML_Error error = XML_GetErrorCode(w.parser);
-    const int64_t line = (int64_t)XML_GetCurrentLineNumber(w.parser);
-    XML_ParserFree(w.parser);
-    if (w.refused) {
-        buf_lit(why, "answered with ");
-        buf_str(why, str_from(w.refused));
-        return ST_INVALID;
-    }
-    if (read)
+    const enum xml_outcome outcome = xml_read(&w.xml, text, DEPTH_MAX);
+    if (outcome == XML_OUTCOME_READ)
         return ST_OK;
-    if (error == XML_ERROR_NO_MEMORY)
+    if (outcome == XML_OUTCOME_NO_MEMORY)
         return ST_NO_MEMORY;
-    buf_lit(why, "answered with something that is no XML (line ");
-    buf_int(why, line);
-    buf_lit(why, ")");
+    buf_lit(why, "answered with ");
+    buf_str(why, str_from(sentence_of(outcome, &w)));
+    if (outcome == XML_OUTCOME_BROKEN) {
+        buf_int(why, w.xml.line);
+        buf_lit(why, ")");
+    }
     return ST_INVALID;
 }
 
@@ -204,23 +149,6 @@ static enum status check_texts(const struct texts *t, struct buf *why)
     return ST_OK;
 }
 
-static enum status read_expiry(struct str text, int64_t now_s, int64_t *out_s, struct buf *why)
-{
-    if (date_parse_rfc3339(text, out_s) != ST_OK) {
-        buf_lit(why, "answered with an Expiration that is no RFC 3339 time: \"");
-        buf_str(why, str_slice(text, 0, SHOWN_MAX));
-        buf_lit(why, "\"");
-        return ST_INVALID;
-    }
-    if (*out_s > now_s)
-        return ST_OK;
-    buf_lit(why, "answered with credentials that were expired at arrival: they ended at ");
-    date_iso(why, *out_s);
-    buf_lit(why, ", and here it is ");
-    date_iso(why, now_s);
-    return ST_INVALID;
-}
-
 static enum status read_into(struct texts *t, struct str text, const char *source, int64_t now_s,
                              struct creds **out, struct buf *why)
 {
@@ -236,7 +164,7 @@ static enum status read_into(struct texts *t, struct str text, const char *sourc
     TRY(walk_through(text, fields, PARTS, why));
     TRY(check_texts(t, why));
     int64_t expires_at_s;
-    TRY(read_expiry(buf_view(&t->each[EXPIRATION]), now_s, &expires_at_s, why));
+    TRY(creds_read_end(buf_view(&t->each[EXPIRATION]), now_s, &expires_at_s, why));
     *out = creds_new(buf_view(&t->each[KEY_ID]), buf_view(&t->each[SECRET_KEY]),
                      buf_view(&t->each[TOKEN]), expires_at_s, now_s, source);
     return *out ? ST_OK : ST_NO_MEMORY;

@@ -107,10 +107,7 @@ static void say(const struct door *d, enum log_level level, const char *event, s
 
 static bool names(struct str text, struct str word)
 {
-    for (size_t at = 0; at + word.len <= text.len; at++)
-        if (str_equal(str_slice(text, at, at + word.len), word))
-            return true;
-    return false;
+    return str_find_text(text, word) < text.len;
 }
 
 /* Errors of a server that does not work at the moment; a script that says them did nothing. Servers

@@ -1,11 +1,7 @@
 /*
- * header_sign - see the header. Values are trimmed and inner blanks folded as SigV4 says; libcurl
- * sends them as they stand, which the other side folds the same way.
+ * header_sign - see the header. libcurl sends values as they stand; the other side folds them as we do.
  */
 #include "presignd/header_sign.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 #include "presignd/date.h"
 #include "presignd/encode.h"
@@ -17,21 +13,6 @@ struct parts {
     size_t n;
     char date[AMZ_DATE_BYTES];
 };
-
-static bool name_ok(struct str name)
-{
-    for (size_t i = 0; i < name.len; i++) {
-        const char c = name.ptr[i];
-        if (!(c >= 'a' && c <= 'z') && !ascii_digit(c) && c != '-')
-            return false;
-    }
-    return name.len > 0;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return str_compare(((const struct url_param *)a)->name, ((const struct url_param *)b)->name);
-}
 
 static void add(struct parts *p, struct str name, struct str value)
 {
@@ -53,31 +34,10 @@ static enum status gather(struct parts *p, const struct header_ask *ask, const s
     add(p, STR("x-amz-date"), buf_view(&date));
     if (c->session_token.len)
         add(p, STR("x-amz-security-token"), c->session_token);
-    qsort(p->headers, p->n, sizeof(p->headers[0]), by_name);
-    for (size_t i = 0; i < p->n; i++) {
-        if (!name_ok(p->headers[i].name) || !str_printable_ascii(p->headers[i].value))
+    for (size_t i = 0; i < p->n; i++)
+        if (!signed_header_ok(&p->headers[i]))
             return ST_INVALID;
-        if (i > 0 && str_equal(p->headers[i].name, p->headers[i - 1].name))
-            return ST_INVALID;
-    }
-    return ST_OK;
-}
-
-static void write_value(struct buf *out, struct str value)
-{
-    value = str_trim(value);
-    for (size_t i = 0; i < value.len; i++)
-        if (value.ptr[i] != ' ' || value.ptr[i - 1] != ' ')
-            buf_char(out, value.ptr[i]);
-}
-
-static void write_names(struct buf *out, const struct parts *p)
-{
-    for (size_t i = 0; i < p->n; i++) {
-        if (i > 0)
-            buf_lit(out, ";");
-        buf_str(out, p->headers[i].name);
-    }
+    return signed_headers_sort(p->headers, p->n);
 }
 
 static void write_hash(struct buf *out, struct str text)
@@ -94,14 +54,7 @@ static enum status write_canonical(struct buf *out, const struct header_ask *ask
     buf_lit(out, "\n");
     buf_str(out, ask->path);
     buf_lit(out, "\n\n"); /* the query: none */
-    for (size_t i = 0; i < p->n; i++) {
-        buf_str(out, p->headers[i].name);
-        buf_lit(out, ":");
-        write_value(out, p->headers[i].value);
-        buf_lit(out, "\n");
-    }
-    buf_lit(out, "\n");
-    write_names(out, p);
+    signed_headers_write(out, p->headers, p->n);
     buf_lit(out, "\n");
     write_hash(out, ask->body);
     return buf_check(out);
@@ -131,7 +84,7 @@ enum status header_sign(struct buf *out, const struct header_ask *ask, const str
     buf_lit(out, "AWS4-HMAC-SHA256 Credential=");
     buf_str(out, signing_key_credential(k));
     buf_lit(out, ", SignedHeaders=");
-    write_names(out, &p);
+    signed_headers_names(out, p.headers, p.n);
     buf_lit(out, ", Signature=");
     sigv4_sign(out, k, buf_view(&to_sign));
     return buf_check(out);

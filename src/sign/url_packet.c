@@ -52,16 +52,6 @@ static bool method_ok(struct str s)
     return s.len > 0 && s.len <= METHOD_BYTES_MAX;
 }
 
-static bool header_ok(const struct url_param *h)
-{
-    for (size_t i = 0; i < h->name.len; i++) {
-        const char c = h->name.ptr[i];
-        if (!(c >= 'a' && c <= 'z') && !ascii_digit(c) && c != '-')
-            return false;
-    }
-    return h->name.len > 0 && str_printable_ascii(h->value);
-}
-
 static bool is_auth_name(struct str name)
 {
     for (size_t i = 0; i < ARRAY_LEN(auth_names); i++)
@@ -77,7 +67,7 @@ static enum status check_ask(const struct url_ask *ask)
     if (ask->n_headers > URL_HEADERS_MAX || ask->n_query > URL_QUERY_MAX)
         return ST_INVALID;
     for (size_t i = 0; i < ask->n_headers; i++)
-        if (!header_ok(&ask->headers[i]))
+        if (!signed_header_ok(&ask->headers[i]))
             return ST_INVALID;
     for (size_t i = 0; i < ask->n_query; i++)
         if (ask->query[i].name.len == 0 || is_auth_name(ask->query[i].name))
@@ -102,11 +92,7 @@ static enum status gather_headers(struct parts *p, const struct url_ask *ask)
     for (size_t i = 0; i < ask->n_headers; i++)
         p->headers[i + 1] = ask->headers[i];
     p->n_headers = ask->n_headers + 1;
-    qsort(p->headers, p->n_headers, sizeof(p->headers[0]), by_name_then_value);
-    for (size_t i = 1; i < p->n_headers; i++)
-        if (str_equal(p->headers[i].name, p->headers[i - 1].name))
-            return ST_INVALID;
-    return ST_OK;
+    return signed_headers_sort(p->headers, p->n_headers);
 }
 
 /* The text encoded since `from`; it stays where it is, for p->encoded never moves. */
@@ -192,31 +178,6 @@ static void write_query(struct buf *out, const struct url_param *query, size_t n
     }
 }
 
-/* Trimmed, each inner run of blanks as one. */
-static void write_header_value(struct buf *out, struct str value)
-{
-    value = str_trim(value);
-    for (size_t i = 0; i < value.len; i++)
-        if (value.ptr[i] != ' ' || value.ptr[i - 1] != ' ')
-            buf_char(out, value.ptr[i]);
-}
-
-static void write_headers(struct buf *out, const struct parts *p)
-{
-    for (size_t i = 0; i < p->n_headers; i++) {
-        buf_str(out, p->headers[i].name);
-        buf_lit(out, ":");
-        write_header_value(out, p->headers[i].value);
-        buf_lit(out, "\n");
-    }
-    buf_lit(out, "\n");
-    for (size_t i = 0; i < p->n_headers; i++) {
-        if (i > 0)
-            buf_lit(out, ";");
-        buf_str(out, p->headers[i].name);
-    }
-}
-
 static enum status write_canonical(struct buf *out, const struct url_ask *ask,
                                    const struct parts *p)
 {
@@ -230,7 +191,7 @@ static enum status write_canonical(struct buf *out, const struct url_ask *ask,
     buf_lit(out, "\n");
     write_query(out, sorted, p->n_query);
     buf_lit(out, "\n");
-    write_headers(out, p);
+    signed_headers_write(out, p->headers, p->n_headers);
     buf_lit(out, "\nUNSIGNED-PAYLOAD");
     return buf_check(out);
 }

@@ -92,6 +92,12 @@ static void test_find_slice(void **state)
     CHECK_EQ("none left", str_find(s, '.', 4), 5);
     CHECK_EQ("from past the end", str_find(s, 'a', 99), 5);
     CHECK_EQ("empty", str_find(STR_NONE, 'a', 0), 0);
+    CHECK_EQ("text", str_find_text(STR("a.b.c"), STR(".b")), 1);
+    CHECK_EQ("the first text", str_find_text(STR("abab"), STR("ab")), 0);
+    CHECK_EQ("text at the end", str_find_text(STR("abc"), STR("bc")), 1);
+    CHECK_EQ("text that is cut off", str_find_text(STR("abc"), STR("bcd")), 3);
+    CHECK_EQ("no text", str_find_text(STR("abc"), STR("x")), 3);
+    CHECK_EQ("text in nothing", str_find_text(STR_NONE, STR("x")), 0);
     CHECK_EQ("NUL is a byte", str_find(STR("ab\0c"), '\0', 0), 2);
 
     CHECK_TEXT("inside", str_slice(s, 2, 3), "b");

@@ -74,7 +74,7 @@ DATA := $(addprefix src/ledger/,base.lua reserve.lua handed.lua release.lua uplo
     tallies.lua probe.lua)
 
 # The upload page and the client module; include/presignd/web_list.h says which path each is served at.
-WEB := $(addprefix src/web/,index.html page.css page.js words.js session.js row.js files.js \
+WEB := $(addprefix src/web/,index.html page.css page.js words.js session.js row.js total.js files.js \
     panel.js thumbnail.js quota.js favicon.svg presignd.js presignd.d.ts)
 DATA += $(WEB)
 CLIENT := src/web/presignd.js

@@ -21,6 +21,7 @@
     each("/words.js",      WEB_SCRIPT, words_js) \
     each("/session.js",    WEB_SCRIPT, session_js) \
     each("/row.js",        WEB_SCRIPT, row_js) \
+    each("/total.js",      WEB_SCRIPT, total_js) \
     each("/files.js",      WEB_SCRIPT, files_js) \
     each("/panel.js",      WEB_SCRIPT, panel_js) \
     each("/thumbnail.js",  WEB_SCRIPT, thumbnail_js) \

@@ -9,18 +9,32 @@
  */
 import { upload } from "./presignd.js";
 import { listenToFiles } from "./files.js";
-import { changedText, focusPanel, panelTitle, say, showOffer, showPanel } from "./panel.js";
-import { showWaiting, stillText } from "./panel.js";
+import {
+  changedText,
+  focusPanel,
+  panelTitle,
+  say,
+  showOffer,
+  showPanel,
+  stillText,
+} from "./panel.js";
 import { showLimits } from "./quota.js";
 import { createView, fillPacket, isOver, showRow } from "./row.js";
-import { askWho, cleanToken, forgetToken, giveBack } from "./session.js";
-import { keepToken, keptToken, takeLink } from "./session.js";
-import { filesText, hostOf, part, percentText, refusalWords, totalText } from "./words.js";
+import {
+  askWho,
+  cleanToken,
+  forgetToken,
+  giveBack,
+  keepToken,
+  keptToken,
+  takeLink,
+} from "./session.js";
+import { showAll } from "./total.js";
+import { filesText, hostOf, refusalWords } from "./words.js";
 
 const BASE = new URL(".", import.meta.url);
 const AT_ONCE = 4;
 const PATIENCE_S = 120; // a longer wait is the person's to decide on
-const TITLE = document.title;
 const NO_ANSWER = "The upload server does not answer at the moment.";
 const BEGIN_ANEW = new Set(["idempotency_conflict", "upload_state", "not_found"]);
 const NO_PROGRESS = { state: "asking", loaded: 0, total: 0, rate: 0, remaining: null, attempt: 1 };
@@ -474,46 +488,13 @@ function show(row) {
 }
 
 function showTotal() {
-  const count = (...states) => state.rows.filter((row) => states.includes(row.state)).length;
-  const [done, failed] = [count("done"), count("failed")];
-  const active = count("queued", "working", "held");
-  const counted = state.rows.filter((row) => row.state === "done" || !isOver(row));
-  const sum = (value) => counted.reduce((total, row) => total + value(row), 0);
-  const size = sum((row) => row.file.size);
-  const loaded = sum((row) => Math.min(loadedOf(row), row.file.size));
-  const rate = sum((row) => (row.state === "working" ? row.progress.rate : 0));
-  const share = size > 0 ? part(loaded, size) : part(done, counted.length);
-
-  $("uploads").hidden = state.rows.length === 0;
-  $("total-title").textContent = `${done} of ${state.rows.length - count("cancelled")} uploaded`;
-  $("total-text").textContent = totalText({ active, failed, size, loaded, rate });
-  $("total-bar").value = share;
-  $("uploads").dataset.state = active > 0 ? "active" : failed > 0 ? "failed" : "done";
-  showButton("retry-all", count("failed") > 1 && state.rows.filter(mayRetryNow).length > 1);
-  showButton("cancel-all", active > 1);
-  showButton("clear", done + failed + count("cancelled") > 0);
-  if (state.signIn?.reason) showWaiting(state.signIn, active);
-  document.title = active > 0 ? `${percentText(share)} · ${TITLE}` : TITLE;
+  const retryable = state.rows.filter(mayRetryNow).length;
+  showAll(state.rows, { retryable, signIn: state.signIn });
   showDrop();
-}
-
-function loadedOf(row) {
-  if (row.state === "done") return row.file.size;
-  return row.state === "working" && row.progress.state !== "hashing" ? row.progress.loaded : 0;
 }
 
 function mayRetryNow(row) {
   return row.state === "failed" && canRetry(row) && !row.retryAt;
-}
-
-/* A button that goes away hands the focus on. */
-function showButton(id, visible) {
-  const button = $(id);
-  if (!visible && document.activeElement === button) {
-    const next = ["clear", "cancel-all"].map($).find((one) => one !== button && !one.hidden);
-    (next ?? $("choose")).focus();
-  }
-  button.hidden = !visible;
 }
 
 function showDrop() {

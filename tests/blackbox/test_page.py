@@ -10,7 +10,6 @@ import tokens
 from service import TOP, Service, base_config
 from upload_page import EVIL, PACKET, Page, Stage, picture, problem, xml
 
-AXE = TOP / "build/web-tools/node_modules/axe-core/axe.min.js"
 CODES = sorted(set(re.findall(r'X\(ST_\w+,\s*[4-5]\d\d, "(\w+)"',
                               (TOP / "include/presignd/status.h").read_text())))
 MB = 1000 * 1000
@@ -568,17 +567,12 @@ def test_nothing_moves_for_who_wants_that(page, stage):
 @pytest.mark.parametrize("scheme, width", [("light", 1280), ("dark", 1280), ("light", 390)])
 def test_axe(page, stage, scheme, width):
     """No rule of axe-core is broken: empty, with files, refused, signed out."""
-    if not AXE.exists():
-        pytest.skip("axe-core is not installed (tests/web-tools axe-core)")
+    page.load_axe()
     page.emulate(color_scheme=scheme, reduced_motion="reduce")
     page.width(width)
-    page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument",
-                                {"source": AXE.read_text()})
 
     def check(where):
-        found = page.run("return (await axe.run()).violations.map(v => [v.impact, v.id, "
-                         "v.nodes.map(n => n.target + ' ' + n.failureSummary).join('; ')])")
-        assert found == [], where
+        assert page.broken_rules() == [], where
 
     stage.quota = {"user": "alice", "limits": [
         {"name": str(i), "kind": "bytes", "limit": 100, "used": used, "reserved": 0,

@@ -256,3 +256,26 @@ def test_a_cookie_of_another_user(page, api):
     page.wait(lambda: who(page) == "dave")
     page.wait_states(*["cancelled"] * 5)
     page.throttle(-1)
+
+
+# ---- accessibility -------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("scheme, width", [("light", 1280), ("dark", 390)])
+def test_axe(page, api, scheme, width):
+    """No rule of axe-core is broken while a link is decided on, and while a cookie has ended."""
+    page.load_axe()
+    page.emulate(color_scheme=scheme, reduced_motion="reduce")
+    page.width(width)
+    cookie(page, api, api.token("carol"))
+    page.open(api.url)
+    follow(page, api.token("mallory"))
+    page.wait(lambda: offer(page))
+    assert page.broken_rules() == []
+    page.click("#stay")
+    cookie(page, api, "ended")
+    page.drop(SMALL)
+    page.wait(lambda: page.find("#look-again").is_displayed())
+    assert page.broken_rules() == []
+    page.click("#use-token")
+    page.wait(lambda: page.find("#token").is_displayed())
+    assert page.broken_rules() == []

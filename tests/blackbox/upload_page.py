@@ -14,10 +14,12 @@ import struct
 import threading
 import zlib
 
+import pytest
 from browser import runner
 from service import TOP, wait_until
 
 WEB = TOP / "src/web"
+AXE = TOP / "build/web-tools/node_modules/axe-core/axe.min.js"
 
 # ---- the page, as a person has it ----------------------------------------------------------------
 
@@ -64,6 +66,16 @@ class Page:
 
     def on_load(self, script):
         self.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+
+    def load_axe(self):
+        if not AXE.exists():
+            pytest.skip("axe-core is not installed (tests/web-tools axe-core)")
+        self.on_load(AXE.read_text())
+
+    def broken_rules(self):
+        """What axe-core finds on the page as it stands."""
+        return self.run("return (await axe.run()).violations.map(v => [v.impact, v.id, "
+                        "v.nodes.map(n => n.target + ' ' + n.failureSummary).join('; ')])")
 
     def close(self):
         self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

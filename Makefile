@@ -372,7 +372,8 @@ lint-text:
 
 lint-headers:
 	$(Q)bad=0; for cc in gcc clang; do for h in $(HDRS:include/%=%); do \
-	    echo "#include \"$$h\"" | $$cc $(BASE_FLAGS) -Werror $(PC_CFLAGS) -x c -fsyntax-only - || \
+	    printf '#include "%s"\nint stands_alone;\n' "$$h" | \
+	        $$cc $(BASE_FLAGS) -Werror $(PC_CFLAGS) -x c -fsyntax-only - || \
 	        { echo "lint-headers: $$h does not stand alone ($$cc)"; bad=1; }; \
 	done; done; exit $$bad
 

@@ -17,7 +17,7 @@ VERSION := 0.1.0
 SRCS := \
     src/base/str.c src/base/status.c src/base/buf.c src/base/arena.c src/base/fault.c \
     src/base/json_write.c src/base/json_guard.c src/base/json_read.c src/base/xml_read.c \
-    src/base/log.c src/base/metrics.c src/base/loop.c \
+    src/base/log.c src/base/metrics.c src/base/loop.c src/base/notify.c \
     \
     src/crypto/secret.c src/crypto/hash.c src/crypto/random.c src/crypto/encode.c \
     src/crypto/date.c \
@@ -50,8 +50,8 @@ SRCS := \
     src/ledger/object_look.c \
     src/ledger/sweeper.c \
     \
-    src/http/gate.c src/http/cors.c src/http/problem.c src/http/route.c src/http/request.c \
-    src/http/answer.c src/http/exposition.c src/http/access_log.c src/http/server.c \
+    src/http/inherited.c src/http/gate.c src/http/cors.c src/http/problem.c src/http/route.c \
+    src/http/request.c src/http/answer.c src/http/exposition.c src/http/access_log.c src/http/server.c \
     \
     src/api/worker.c src/api/ledger_call.c src/api/limit_json.c src/api/ratelimit.c \
     src/api/grant.c src/api/idempotency.c src/api/authenticate.c src/api/packet_json.c \
@@ -65,7 +65,7 @@ SRCS := \
     src/cmd/s3_refusal.c src/cmd/packet_view.c src/cmd/explain_codes.c src/cmd/explain_judge.c \
     src/cmd/explain.c \
     src/cmd/version.c src/cmd/dev.c src/cmd/web_files.c src/cmd/reload.c src/cmd/lanes.c \
-    src/cmd/ledgers.c src/cmd/serve.c \
+    src/cmd/ledgers.c src/cmd/supervisor.c src/cmd/serve.c \
     \
     src/main.c
 
@@ -136,7 +136,7 @@ $(B)/src/cmd/version.o: CPPFLAGS += -DPRESIGND_VERSION='"$(VERSION)"' \
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all run demo check check-programs bench fuzz fuzz-programs lint format format-web \
-    install deps clean help FORCE
+    install uninstall deb man deps clean help FORCE
 Q := $(if $(V),,@)
 
 all: $(BIN)
@@ -329,16 +329,50 @@ check: deps-build deps-test
 
 # ---- install -------------------------------------------------------------------------------------
 
+# Below PREFIX, source:destination. No configuration is installed, so none is overwritten: the
+# service starts when /etc/presignd/presignd.json is there.
 PREFIX ?= /usr/local
-SYSCONFDIR ?= /etc
+UNITS := $(notdir $(wildcard systemd/*.service systemd/*.socket))
+INSTALLED = $(BIN):bin/presignd \
+    $(foreach u,$(UNITS),$(B)/systemd/$u:lib/systemd/system/$u) \
+    src/man/presignd.1:share/man/man1/presignd.1 \
+    src/man/presignd.json.5:share/man/man5/presignd.json.5 \
+    src/man/presignd.bash:share/bash-completion/completions/presignd \
+    $(foreach f,presignd.json presignd.schema.json,config/$f:share/presignd/$f) \
+    $(foreach f,$(notdir $(CLIENT) $(CLIENT:.js=.d.ts)),src/web/$f:share/presignd/web/$f) \
+    $(foreach f,presignd.dashboard.json presignd.rules.yml,\
+        config/monitoring/$f:share/presignd/monitoring/$f)
+
 install: all
-	install -D -m 0755 $(BIN) $(DESTDIR)$(PREFIX)/bin/presignd
-	install -D -m 0644 config/presignd.schema.json \
-	    $(DESTDIR)$(PREFIX)/share/presignd/presignd.schema.json
-	install -D -m 0644 config/presignd.json $(DESTDIR)$(PREFIX)/share/presignd/presignd.json
-	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/presignd/web $(CLIENT) $(CLIENT:.js=.d.ts)
-	test -e $(DESTDIR)$(SYSCONFDIR)/presignd/presignd.json || \
-	    install -D -m 0644 config/presignd.json $(DESTDIR)$(SYSCONFDIR)/presignd/presignd.json
+	$(Q)mkdir -p $(B)/systemd
+	$(Q)for unit in $(UNITS); do \
+	    sed 's|/usr/bin/presignd|$(PREFIX)/bin/presignd|' systemd/$$unit >$(B)/systemd/$$unit || exit; \
+	done
+	$(Q)for pair in $(INSTALLED); do \
+	    case $$pair in *:bin/*) mode=0755 ;; *) mode=0644 ;; esac; \
+	    to="$(DESTDIR)$(PREFIX)/$${pair#*:}"; echo "INSTALL $$to"; \
+	    install -D -m $$mode "$${pair%%:*}" "$$to" || exit; \
+	done
+
+# Takes away what install has put there; configuration and ledger stay.
+uninstall:
+	$(Q)for pair in $(INSTALLED); do rm -f "$(DESTDIR)$(PREFIX)/$${pair#*:}"; done
+	$(Q)if test -d "$(DESTDIR)$(PREFIX)/share/presignd"; then \
+	    find "$(DESTDIR)$(PREFIX)/share/presignd" -type d -empty -delete; fi
+
+# A Debian package in the build folder. Linked once more without symbols: the same commit gives the
+# same bytes, wherever it stands.
+DEB_VERSION ?= $(VERSION)
+deb: all deps-deb
+	$(Q)rm -rf $(B)/deb && mkdir -p $(B)/deb
+	$(SUBMAKE) install BIN=$(B)/deb/presignd LDFLAGS='$(LDFLAGS) -s' DESTDIR=$(abspath $(B))/deb/root \
+	    PREFIX=/usr
+	$(Q)config/debian/build $(B)/deb/root $(DEB_VERSION) $(B)
+
+# The part of presignd.json(5) that the schema knows.
+man:
+	$(Q)src/man/members config/presignd.schema.json src/man/presignd.json.5 >$(B)/page && \
+	    cat $(B)/page >src/man/presignd.json.5
 
 # ---- lint ----------------------------------------------------------------------------------------
 
@@ -399,9 +433,9 @@ lint-cppcheck:
 	    --error-exitcode=1 -D_GNU_SOURCE -D__linux__ -Iinclude $(SRCS)
 
 SHELL_SCRIPTS := $(shell grep -lsE -m1 '^\#! */.*[/ ](ba)?sh( |$$)' .ci/* tests/* tests/*/* docker/* \
-                     systemd/*)
+                     config/debian/* systemd/*)
 lint-shell:
-	$(Q)shellcheck -x -S warning $(SHELL_SCRIPTS)
+	$(Q)shellcheck -x -S warning $(SHELL_SCRIPTS) src/man/presignd.bash
 
 # prettier and TypeScript, as npm has them; without them this fails, for it has checked nothing.
 lint-web:
@@ -430,7 +464,9 @@ help:
 	@echo 'make lint            format, floors, sizes, both compilers, analysers'
 	@echo 'make fuzz            each fuzz target for FUZZ_SECONDS=600 (FUZZ=NAME: one)'
 	@echo 'make bench           figures against nginx and Node'
-	@echo 'make install         DESTDIR= PREFIX=/usr/local SYSCONFDIR=/etc'
+	@echo 'make install         DESTDIR= PREFIX=/usr/local; make uninstall takes it away'
+	@echo 'make deb             build/presignd_$(VERSION)_ARCH.deb'
+	@echo 'make man             presignd.json(5) anew from the schema'
 	@echo 'make deps            Debian packages (DEPS="build test demo bench lint")'
 	@echo 'make compile_commands.json | clean'
 

@@ -76,4 +76,7 @@ MUST_CHECK enum status config_print(struct buf *out, const struct config *c);
 /* What differs between two configurations that needs a restart ("listen", ...), or "". */
 void config_needs_restart(struct buf *out, const struct config *was, const struct config *now);
 
+/* The value of a variable, or the empty view. */
+struct str config_env_get(char **environment, const char *name);
+
 #endif

@@ -33,6 +33,7 @@ void making_check_name(struct making *m, struct str section, struct str name);
 
 /* Sections. config_take_ledger looks at the plans that config_take_plans made. */
 void config_take_credentials(struct making *m);
+void config_take_session_policy(struct making *m); /* assume_role.policy "prefix": of the profiles */
 void config_take_plans(struct making *m);
 void config_take_ledger(struct making *m);
 
@@ -67,8 +68,5 @@ int64_t config_cgroup_processors(const char *root);
 
 /* AWS_REGION, else AWS_DEFAULT_REGION; with --dev there is always one. */
 struct str config_region(const struct config_ask *ask);
-
-/* The value of a variable, or the empty view. */
-struct str config_env_get(char **environment, const char *name);
 
 #endif

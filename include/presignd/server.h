@@ -34,7 +34,8 @@ struct server {
     struct metrics *metrics;
     struct random_pool *random;
     bool admin;
-    bool draining;    /* answers carry Connection: close */
+    bool lasting;  /* the listening socket outlives us: who waits there at the end is the next's */
+    bool draining; /* answers carry Connection: close */
     size_t in_flight; /* requests between first byte of the header and the end */
     size_t open_connections;
     /* below: the http floor's own */

@@ -19,10 +19,13 @@
 #include "presignd/lanes.h"
 #include "presignd/ledgers.h"
 #include "presignd/reload.h"
+#include "presignd/supervisor.h"
 
 enum {
     WHY_MAX = 16384,
     HINTS_MAX = 16384,
+    ADDRESS_MAX = 512,
+    WORDS_MAX = 512,
     OTHER_DESCRIPTORS = 64, /* beside connections: listeners, loops, the ledger, calls to others */
 };
 
@@ -36,6 +39,8 @@ struct service {
     struct reload reload;
     bool reload_again;
     struct dev_folder dev;
+    struct supervisor supervisor;
+    struct buf address; /* where it answers */
     uint16_t port, admin_port;
 };
 
@@ -139,21 +144,40 @@ static void reload_failed(const struct reload *r)
     log_end(&l);
 }
 
+/* After the start, and after a reload whatever came of it. */
+static void say_ready(struct service *s, struct str fault)
+{
+    AUTO(buf) words = BUF_INIT(RELOAD_WHY_MAX + WORDS_MAX);
+    buf_lit(&words, "answers on ");
+    buf_str(&words, buf_view(&s->address));
+    if (fault.len)
+        buf_lit(&words, "; the reload failed, the configuration before stays: ");
+    buf_str(&words, fault);
+    supervisor_ready(&s->supervisor, buf_view(&words));
+}
+
 static void begin_reload(struct service *s)
 {
-    if (s->reload.running)
+    if (s->reload.running) {
         s->reload_again = true;
-    else if (reload_start(&s->reload) != ST_OK)
-        log_say(LOG_LEVEL_ERROR, "reload_failed", STR("no thread to be had"), loop_clock_wall_us());
+        return;
+    }
+    supervisor_reloading(&s->supervisor);
+    if (reload_start(&s->reload) == ST_OK)
+        return;
+    log_say(LOG_LEVEL_ERROR, "reload_failed", STR("no thread to be had"), loop_clock_wall_us());
+    say_ready(s, STR("no thread to be had"));
 }
 
 static void reload_done(struct reload *r)
 {
     struct service *s = container_of(r, struct service, reload);
-    if (r->status == ST_OK && ledgers_carry(&s->ledgers, &r->config->rules, &r->why))
+    const bool good = r->status == ST_OK && ledgers_carry(&s->ledgers, &r->config->rules, &r->why);
+    if (good)
         use_reloaded(s, r);
     else
         reload_failed(r);
+    say_ready(s, good ? STR("") : buf_view(&r->why));
     reload_release(r);
     if (s->reload_again) {
         s->reload_again = false;
@@ -169,10 +193,12 @@ static void signal_arrived(struct source *src, uint32_t events)
     struct service *s = container_of(src, struct service, signals);
     struct signalfd_siginfo info;
     while (read(src->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
-        if (info.ssi_signo == SIGHUP)
+        if (info.ssi_signo == SIGHUP) {
             begin_reload(s);
-        else
-            lanes_terminate(&s->lanes, s->config->drain_delay_ms, s->config->drain_timeout_ms);
+            continue;
+        }
+        supervisor_stopping(&s->supervisor);
+        lanes_terminate(&s->lanes, s->config->drain_delay_ms, s->config->drain_timeout_ms);
     }
 }
 
@@ -260,31 +286,59 @@ static enum status build_suppliers(struct service *s)
     return ST_OK;
 }
 
-static enum status open_public(struct service *s, struct buf *why)
+/* One more descriptor of a socket that the service manager keeps. */
+static enum status start_inherited(struct server *srv, int given, struct buf *why)
 {
-    AUTO(buf) address = BUF_INIT(512);
-    buf_str(&address, s->config->listen);
+    const int fd = inherited_share(given);
+    if (fd < 0) {
+        buf_lit(why, "no descriptor for an inherited socket");
+        return ST_INTERNAL;
+    }
+    srv->lasting = true;
+    return server_start(srv, fd);
+}
+
+static enum status open_own(struct service *s, struct buf *why)
+{
+    buf_str(&s->address, s->config->listen);
     for (size_t i = 0; i < s->lanes.n; i++) {
         int fd;
         uint16_t port;
-        TRY(server_listen(buf_view(&address), s->lanes.n > 1, &fd, &port, why));
+        TRY(server_listen(buf_view(&s->address), s->lanes.n > 1, &fd, &port, why));
         TRY(server_start(&s->lanes.list[i].worker.server, fd));
         if (i == 0) {
             s->port = port;
-            buf_reset(&address); /* those that follow share the port */
-            cmd_address(&address, s->config->listen, port);
-            TRY(buf_check(&address));
+            buf_reset(&s->address); /* those that follow share the port */
+            cmd_address(&s->address, s->config->listen, port);
+            TRY(buf_check(&s->address));
         }
     }
+    return ST_OK;
+}
+
+static enum status open_public(struct service *s, struct buf *why)
+{
+    const int given = s->supervisor.sockets.public_fd;
+    s->address = BUF_INIT(ADDRESS_MAX);
+    if (given < 0)
+        return open_own(s, why);
+    if (!inherited_address(given, &s->address, &s->port))
+        return ST_INTERNAL;
+    for (size_t i = 0; i < s->lanes.n; i++)
+        TRY(start_inherited(&s->lanes.list[i].worker.server, given, why));
     return ST_OK;
 }
 
 static enum status open_admin(struct service *s, struct buf *why)
 {
     struct worker *w = &s->lanes.list[0].worker;
-    if (s->config->admin_listen.len == 0)
+    const int given = s->supervisor.sockets.admin_fd;
+    AUTO(buf) address = BUF_INIT(ADDRESS_MAX);
+    if (given < 0 && s->config->admin_listen.len == 0)
         return ST_OK;
     prepare_server(w, &w->admin, true, s->config);
+    if (given >= 0 && inherited_address(given, &address, &s->admin_port))
+        return start_inherited(&w->admin, given, why);
     int fd;
     TRY(server_listen(s->config->admin_listen, false, &fd, &s->admin_port, why));
     return server_start(&w->admin, fd);
@@ -299,14 +353,15 @@ static enum status build(struct service *s, struct buf *why)
     TRY(build_suppliers(s));
     TRY(ledgers_open(&s->ledgers, s->config, &s->lanes.fleet, why));
     TRY(open_public(s, why));
-    return open_admin(s, why);
+    TRY(open_admin(s, why));
+    return supervisor_watch(&s->supervisor, &s->lanes);
 }
 
 /* ---- running ------------------------------------------------------------------------------------ */
 
 static void say_listening(const struct service *s)
 {
-    struct str host = s->config->listen;
+    struct str host = buf_view(&s->address);
     while (host.len > 0 && host.ptr[host.len - 1] != ':')
         host.len--;
     struct log_line l;
@@ -315,6 +370,8 @@ static void say_listening(const struct service *s)
     jw_int(&l.j, "port", s->port);
     if (s->admin_port)
         jw_int(&l.j, "admin_port", s->admin_port);
+    if (s->supervisor.sockets.public_fd >= 0)
+        jw_bool(&l.j, "inherited", true);
     jw_int(&l.j, "threads", (int64_t)s->lanes.n);
     jw_int(&l.j, "pid", getpid());
     log_end(&l);
@@ -339,18 +396,33 @@ static void take_down(struct service *s)
     cred_store_free(s->lanes.fleet.cred_store);
     if (s->signals.fd > 0)
         close(s->signals.fd);
+    supervisor_release(&s->supervisor);
     lanes_release(&s->lanes);
     ledgers_release(&s->ledgers);
     reload_release(&s->reload);
     config_unref(s->config);
+    buf_release(&s->address);
     fetch_global_end();
     dev_folder_remove(&s->dev);
+}
+
+/* A throw-away secret and its token stay on this machine, whoever hands sockets down. */
+static enum status take_from_manager(struct service *s, struct buf *why)
+{
+    TRY(supervisor_take(&s->supervisor, environ, why));
+    const struct inherited *in = &s->supervisor.sockets;
+    if (!s->config->dev || (in->public_fd < 0 && in->admin_fd < 0))
+        return ST_OK;
+    buf_lit(why, "--dev opens sockets of its own, on loopback, and takes none");
+    return ST_INVALID;
 }
 
 static int run(struct service *s)
 {
     AUTO(buf) why = BUF_INIT(WHY_MAX);
-    enum status st = build(s, &why);
+    enum status st = take_from_manager(s, &why);
+    if (st == ST_OK)
+        st = build(s, &why);
     if (st == ST_OK)
         st = lanes_start(&s->lanes);
     if (st != ST_OK) {
@@ -359,6 +431,7 @@ static int run(struct service *s)
         return 1;
     }
     say_listening(s);
+    say_ready(s, STR(""));
     if (s->config->dev)
         print_hints(s);
     loop_run(s->lanes.list[0].worker.loop);
@@ -400,6 +473,7 @@ static int serve(const char *path, bool dev)
 {
     struct service s = {
         .signals.fd = -1,
+        .supervisor = SUPERVISOR_NONE,
         .reload = { .ask = { .path = path, .dev = dev, .environment = environ },
                     .done = reload_done },
     };

@@ -489,7 +489,7 @@ void server_quiesce(struct server *s)
     if (s->quiesced || !s->daemon)
         return;
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_LISTEN_FD);
-    if (info)
+    if (info && !s->lasting)
         take_in_queue(s, info->listen_fd);
     const int fd = MHD_quiesce_daemon(s->daemon);
     if (fd >= 0)

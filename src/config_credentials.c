@@ -50,6 +50,14 @@ static struct str below_home(struct making *m, struct str rest)
     return out;
 }
 
+/* As it is given, ~/ being HOME; not given: where the SDKs look. */
+static struct str path_of(struct making *m, struct str given, struct str usual)
+{
+    if (!given.len)
+        return below_home(m, usual);
+    return str_starts(given, STR("~/")) ? below_home(m, str_slice(given, 1, given.len)) : given;
+}
+
 static bool profile_ok(struct str name)
 {
     return name.len <= CRED_PROFILE_MAX && str_printable_ascii(name) &&
@@ -74,11 +82,11 @@ static void take_file(struct making *m)
     if (!raw->profile.len && !profile_ok(env->profile))
         COMPLAIN(m, "AWS_PROFILE", STR(""), "",
                  "must be at most 128 printable ASCII characters without ]");
-    env->file = raw->file.len ? raw->file : config_env_get(e, "AWS_SHARED_CREDENTIALS_FILE");
-    if (!env->file.len)
-        env->file = below_home(m, STR("/.aws/credentials"));
-    else if (str_starts(env->file, STR("~/")))
-        env->file = below_home(m, str_slice(env->file, 1, env->file.len));
+    const struct str file = config_env_get(e, "AWS_SHARED_CREDENTIALS_FILE");
+    env->file = path_of(m, raw->file.len ? raw->file : file, STR("/.aws/credentials"));
+    /* a file that the configuration names is the only one */
+    if (!raw->file.len)
+        env->config_file = path_of(m, config_env_get(e, "AWS_CONFIG_FILE"), STR("/.aws/config"));
     if (!env->file.len && !m->no_memory)
         COMPLAIN(m, "credentials.file", STR(""), "",
                  "is not set, and neither AWS_SHARED_CREDENTIALS_FILE nor HOME says where the "
@@ -114,7 +122,18 @@ static bool role_arn_ok(struct str arn)
 }
 
 /* One form for an object and for its text: what is short enough is up to AWS's count of bytes. */
-static void take_policy(struct making *m, const json_t *given, struct str *out)
+static void keep_policy(struct making *m, const json_t *policy)
+{
+    char *text = json_dumps(policy, JSON_COMPACT | JSON_ENSURE_ASCII);
+    struct str *out = &m->c->env.role.policy;
+    if (text && str_from(text).len > POLICY_BYTES_MAX)
+        COMPLAIN(m, ROLE, STR(""), "policy", "is longer than the 2048 bytes that STS takes");
+    else if (!text || !(*out = arena_copy(&m->c->arena, str_from(text))).ptr)
+        m->no_memory = true;
+    free(text);
+}
+
+static void take_policy(struct making *m, const json_t *given)
 {
     json_t *parsed = NULL;
     json_error_t unused;
@@ -123,22 +142,19 @@ static void take_policy(struct making *m, const json_t *given, struct str *out)
         st = json_guard_load((struct str){ json_string_value(given), json_string_length(given) },
                              JSON_REJECT_DUPLICATES, &parsed, &unused);
     const json_t *policy = json_is_string(given) ? parsed : given;
-    char *text = NULL;
     if (st == ST_NO_MEMORY)
         m->no_memory = true;
     else if (!json_object_get(policy, "Statement"))
         COMPLAIN(m, ROLE, STR(""), "policy",
-                 "must be a policy, a JSON object with a Statement, or one as text");
-    else if (!(text = json_dumps(policy, JSON_COMPACT | JSON_ENSURE_ASCII)))
-        m->no_memory = true;
-    else if (str_from(text).len > POLICY_BYTES_MAX)
-        COMPLAIN(m, ROLE, STR(""), "policy", "is longer than the 2048 bytes that STS takes");
+                 "must be \"prefix\", or a policy: a JSON object with a Statement, or one as text");
     else
-        *out = arena_copy(&m->c->arena, str_from(text));
-    if (text && !m->bad && !out->ptr)
-        m->no_memory = true;
-    free(text);
+        keep_policy(m, policy);
     json_decref(parsed);
+}
+
+static bool is_prefix(const json_t *policy)
+{
+    return json_is_string(policy) && str_equal(str_from(json_string_value(policy)), STR("prefix"));
 }
 
 static void take_role(struct making *m)
@@ -159,8 +175,8 @@ static void take_role(struct making *m)
     if (raw->external_id.len == 1 || !made_of(raw->external_id, STR("+=,.@:/-")))
         COMPLAIN(m, ROLE, STR(""), "external_id",
                  "must be at least 2 of letters, digits and _+=,.@:/-");
-    if (raw->policy && !json_is_null(raw->policy))
-        take_policy(m, raw->policy, &m->c->env.role.policy);
+    if (raw->policy && !json_is_null(raw->policy) && !is_prefix(raw->policy))
+        take_policy(m, raw->policy);
 }
 
 static bool uses_web_identity(const struct config *c)
@@ -188,6 +204,136 @@ static void check_sts(struct making *m)
     config_put_name(m->why, buf_view(&why));
     buf_lit(m->why, "\n");
     m->bad = true;
+}
+
+/* ---- a session policy made of the profiles -------------------------------------------------------- */
+
+static struct str arn_partition(struct str arn)
+{
+    struct str part = STR_NONE;
+    for (int i = 0; i < 2; i++)
+        str_cut(&arn, ':', &part);
+    return part;
+}
+
+/* "PREFIX*", or with a bucket its ARN before it; each once. */
+static void add_pattern(struct making *m, json_t *list, struct str bucket, struct str tail)
+{
+    AUTO(buf) text = BUF_INIT(8192);
+    if (bucket.len) {
+        buf_lit(&text, "arn:");
+        buf_str(&text, arn_partition(m->c->env.role.role_arn));
+        buf_lit(&text, ":s3:::");
+        buf_str(&text, bucket);
+    }
+    buf_str(&text, tail);
+    const struct str new = buf_view(&text);
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (str_equal(str_from(json_string_value(json_array_get(list, i))), new))
+            return;
+    if (buf_check(&text) != ST_OK || json_array_append_new(list, json_stringn(new.ptr, new.len)))
+        m->no_memory = true;
+}
+
+static void add_action(struct making *m, json_t *list, bool wanted, const char *action)
+{
+    if (wanted && json_array_append_new(list, json_string(action)))
+        m->no_memory = true;
+}
+
+static bool sends(const struct profile_side *side, struct str field)
+{
+    for (size_t i = 0; i < side->n_shared; i++)
+        if (str_equal(side->shared[i].name, field))
+            return true;
+    for (size_t i = 0; i < side->n_varying; i++)
+        if (str_equal(side->varying[i].name, field))
+            return true;
+    return false;
+}
+
+static bool any_sends(const struct rules *r, struct str field)
+{
+    bool found = false;
+    for (size_t i = 0; i < r->n_profiles; i++)
+        found = found || sends(&r->profiles[i].post_side, field);
+    return found;
+}
+
+/* Where the key's fixed beginning ends; complains of one that limits nothing. */
+static struct str fixed_prefix(struct making *m, const struct profile *p)
+{
+    const struct str prefix = str_slice(p->key.text, 0, str_find(p->key.text, '{', 0));
+    if (!prefix.len)
+        COMPLAIN(m, "profiles", p->name, "key",
+                 "begins with a word, and " ROLE ".policy \"prefix\" has nothing to limit the "
+                 "session to: begin it with a folder, such as uploads/");
+    else if (str_find(prefix, '*', 0) < prefix.len || str_find(prefix, '?', 0) < prefix.len)
+        COMPLAIN(m, "profiles", p->name, "key",
+                 "has a * or a ? in its fixed beginning, which " ROLE ".policy \"prefix\" cannot "
+                 "say: they stand for anything there");
+    return prefix;
+}
+
+/*
+ * What packets and HEADs need, under the prefixes. A session may what both this and the role allow, so
+ * the keys of KMS can be named loosely: the role says which. They are left out for stores of others,
+ * which may not know the word.
+ */
+static json_t *session_policy(struct making *m, json_t *objects, json_t *buckets, json_t *prefixes)
+{
+    const struct rules *r = &m->c->rules;
+    bool aws = false;
+    for (size_t i = 0; i < r->n_buckets; i++)
+        aws = aws || !r->buckets[i].where.endpoint.len;
+    json_t *actions = json_array();
+    add_action(m, actions, true, "s3:PutObject");
+    add_action(m, actions, any_sends(r, STR("acl")), "s3:PutObjectAcl");
+    add_action(m, actions, any_sends(r, STR("tagging")), "s3:PutObjectTagging");
+    const bool looks = m->c->ledger.backend != LEDGER_NONE;
+    add_action(m, actions, looks, "s3:GetObject");
+    json_t *all = json_pack("{s:s, s:[{s:s, s:o, s:O}]}", "Version", "2012-10-17", "Statement",
+                            "Effect", "Allow", "Action", actions, "Resource", objects);
+    json_t *list = json_object_get(all, "Statement");
+    if (looks &&
+        json_array_append_new(list, json_pack("{s:s, s:s, s:O, s:{s:{s:O}}}", "Effect", "Allow",
+                                              "Action", "s3:ListBucket", "Resource", buckets,
+                                              "Condition", "StringLike", "s3:prefix", prefixes)))
+        m->no_memory = true;
+    if (aws && json_array_append_new(list, json_pack("{s:s, s:[s,s], s:s}", "Effect", "Allow",
+                                                     "Action", "kms:GenerateDataKey", "kms:Decrypt",
+                                                     "Resource", "*")))
+        m->no_memory = true;
+    return all;
+}
+
+void config_take_session_policy(struct making *m)
+{
+    const struct raw_role *raw = m->raw.credentials.assume_role;
+    if (m->bad || !raw || !is_prefix(raw->policy))
+        return;
+    json_t *objects = json_array(), *buckets = json_array(), *prefixes = json_array();
+    const struct rules *r = &m->c->rules;
+    for (size_t i = 0; i < r->n_profiles; i++) {
+        const struct str bucket = r->profiles[i].bucket->where.bucket;
+        AUTO(buf) tail = BUF_INIT(4096);
+        buf_lit(&tail, "/");
+        buf_str(&tail, fixed_prefix(m, &r->profiles[i]));
+        buf_lit(&tail, "*");
+        const struct str pattern = buf_view(&tail);
+        add_pattern(m, objects, bucket, pattern);
+        add_pattern(m, buckets, bucket, STR(""));
+        add_pattern(m, prefixes, STR(""), str_slice(pattern, 1, pattern.len));
+    }
+    json_t *policy = session_policy(m, objects, buckets, prefixes);
+    if (!policy)
+        m->no_memory = true;
+    else if (!m->bad)
+        keep_policy(m, policy);
+    json_decref(policy);
+    json_decref(objects);
+    json_decref(buckets);
+    json_decref(prefixes);
 }
 
 /* ---- all of it ---------------------------------------------------------------------------------- */

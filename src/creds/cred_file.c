@@ -1,12 +1,13 @@
 /*
- * cred_file - a profile of the shared credentials file: keys that a person or a tool wrote there.
+ * cred_file - a profile of the shared credentials file: keys that a person or a tool wrote there, or
+ * in the config file beside it, which is looked at where the first has no keys of the profile.
  *
  * Source: AWS SDKs and Tools Reference Guide, "Shared config and credentials files". Only keys are
- * taken. A profile that names a role, a program or a sign-on instead of keys asks for something that
+ * taken, both of a pair from one file. A profile that names a role, a program or a sign-on instead of keys asks for something that
  * is done elsewhere here, or not at all, and is told so: to pass over it would be to sign with other
  * rights than somebody meant.
  *
- * The file is opened anew each time (secret volumes swap it by rename), and read again every REREAD_S:
+ * A file is opened anew each time (secret volumes swap it by rename), and read again every REREAD_S:
  * whoever rotates keys need not tell us. Values never reach the log, only the names of keys.
  */
 #include <stdlib.h>
@@ -15,11 +16,13 @@
 #include "presignd/date.h"
 #include "presignd/ini.h"
 
-enum { REREAD_S = 300, FILE_BYTES_MAX = 65536, PATH_MAX_BYTES = 4096 };
+enum { REREAD_S = 300, FILE_BYTES_MAX = 65536, PATH_MAX_BYTES = 4096, SAID_MAX_BYTES = 8192 };
 
 struct file_source {
     struct cred_source base;
-    struct buf path, profile;
+    struct buf path, config_path, profile; /* config_path "": there is none */
+    bool in_config;                        /* which of the two `last` answers */
+    struct buf said; /* of the credentials file, should the other have no keys */
 };
 
 /* What a profile may say of itself; the last of a repeated key wins. */
@@ -65,13 +68,29 @@ static void take_pair(struct profile_keys *p, struct str key, struct str value)
         p->elsewhere = key;
 }
 
+static struct str asked_path(const struct file_source *fs)
+{
+    return buf_view(fs->in_config ? &fs->config_path : &fs->path);
+}
+
 /* "PATH: profile "NAME" ", what sentences start with. */
 static void name_profile(const struct file_source *fs, struct buf *why)
 {
-    buf_str(why, buf_view(&fs->path));
+    buf_str(why, asked_path(fs));
     buf_lit(why, ": profile \"");
     buf_str(why, buf_view(&fs->profile));
     buf_lit(why, "\" ");
+}
+
+/* In the config file all sections but [default] say what they are: [profile NAME]. */
+static bool is_wanted(const struct file_source *fs, struct str section)
+{
+    const struct str word = STR("profile"), wanted = buf_view(&fs->profile);
+    if (!fs->in_config || str_equal(section, STR("default")))
+        return str_equal(section, wanted);
+    const struct str name = str_trim(str_slice(section, word.len, section.len));
+    return str_starts(section, word) && name.len + word.len < section.len &&
+           str_equal(name, wanted);
 }
 
 static enum status read_file(const struct file_source *fs, struct str text,
@@ -81,7 +100,7 @@ static enum status read_file(const struct file_source *fs, struct str text,
     ini_begin(&r, text);
     enum ini_line line;
     while ((line = ini_next(&r)) == INI_SECTION || line == INI_PAIR) {
-        if (!str_equal(r.section, buf_view(&fs->profile)))
+        if (!is_wanted(fs, r.section))
             continue;
         out->found = true;
         if (line == INI_PAIR)
@@ -89,7 +108,7 @@ static enum status read_file(const struct file_source *fs, struct str text,
     }
     if (line == INI_END)
         return ST_OK;
-    buf_str(why, buf_view(&fs->path));
+    buf_str(why, asked_path(fs));
     buf_lit(why, ": line ");
     buf_int(why, (int64_t)r.line);
     buf_lit(why, " is no [profile], no key = value below one, and no comment");
@@ -165,12 +184,14 @@ static enum status read_end(const struct file_source *fs, struct str text, int64
     return ST_INVALID;
 }
 
+/* *out_silent: the file was read and says nothing of the profile's credentials. */
 static enum status use_file(const struct file_source *fs, struct str text, int64_t now_s,
-                            struct creds **out, struct buf *why)
+                            struct creds **out, bool *out_silent, struct buf *why)
 {
     struct profile_keys p = { 0 };
     int64_t end_s;
     TRY(read_file(fs, text, &p, why));
+    *out_silent = !p.access_key_id.len && !p.secret_key.len && !p.elsewhere.len;
     TRY(check_texts(fs, &p, why));
     TRY(read_end(fs, p.expiration, now_s, &end_s, why));
     *out = creds_new(p.access_key_id, p.secret_key, p.session_token, end_s, now_s, "file");
@@ -180,24 +201,52 @@ static enum status use_file(const struct file_source *fs, struct str text, int64
     return ST_NO_MEMORY;
 }
 
+static enum next ask_config(struct file_source *fs, struct call *out_call, struct buf *why)
+{
+    buf_reset(&fs->said);
+    buf_str(&fs->said, buf_view(why));
+    buf_reset(why);
+    fs->in_config = true;
+    return cred_ask_file(out_call, buf_view(&fs->config_path), FILE_BYTES_MAX);
+}
+
+static enum next neither(const struct file_source *fs, struct buf *why)
+{
+    buf_reset(why);
+    buf_str(why, buf_view(&fs->said));
+    buf_lit(why, "; nor are its keys in ");
+    buf_str(why, buf_view(&fs->config_path));
+    return NEXT_FAIL;
+}
+
 static enum next file_next(struct cred_source *s, const struct reply *last, int64_t now_s,
                            struct call *out_call, struct creds **out_creds, struct buf *why)
 {
-    const struct file_source *fs = container_of(s, struct file_source, base);
-    if (last->kind == REPLY_NONE)
+    struct file_source *fs = container_of(s, struct file_source, base);
+    if (last->kind == REPLY_NONE) {
+        fs->in_config = false;
         return cred_ask_file(out_call, buf_view(&fs->path), FILE_BYTES_MAX);
-    if (last->kind == REPLY_HTTP && last->http == 200)
-        return use_file(fs, last->body, now_s, out_creds, why) == ST_OK ? NEXT_DONE : NEXT_FAIL;
-    name_profile(fs, why);
-    cred_file_explain(why, last);
-    return NEXT_FAIL;
+    }
+    bool silent = last->kind == REPLY_HTTP && last->http == 404;
+    if (last->kind == REPLY_HTTP && last->http == 200) {
+        if (use_file(fs, last->body, now_s, out_creds, &silent, why) == ST_OK)
+            return NEXT_DONE;
+    } else {
+        name_profile(fs, why);
+        cred_file_explain(why, last);
+    }
+    if (!silent || !fs->config_path.len)
+        return NEXT_FAIL;
+    return fs->in_config ? neither(fs, why) : ask_config(fs, out_call, why);
 }
 
 static void file_free(struct cred_source *s)
 {
     struct file_source *fs = container_of(s, struct file_source, base);
     buf_release(&fs->path);
+    buf_release(&fs->config_path);
     buf_release(&fs->profile);
+    buf_release(&fs->said);
     free(fs);
 }
 
@@ -219,8 +268,10 @@ static enum status configure(struct file_source *fs, const struct cred_env *env,
         return ST_INVALID;
     }
     buf_str(&fs->path, env->file);
+    buf_str(&fs->config_path, env->config_file);
     buf_str(&fs->profile, env->profile.len ? env->profile : STR("default"));
     TRY(buf_check(&fs->path));
+    TRY(buf_check(&fs->config_path));
     return buf_check(&fs->profile);
 }
 
@@ -231,12 +282,15 @@ struct cred_source *cred_file_new(const struct cred_env *env, struct buf *why)
         return NULL;
     fs->base = (struct cred_source){ .kind = &file_kind, .reread_s = REREAD_S };
     fs->path = BUF_INIT(PATH_MAX_BYTES);
+    fs->config_path = BUF_INIT(PATH_MAX_BYTES);
+    fs->said = BUF_INIT(SAID_MAX_BYTES);
     fs->profile = BUF_INIT(CRED_PROFILE_MAX);
     const enum status st = configure(fs, env, why);
     if (st == ST_OK)
         return &fs->base;
     if (st == ST_TOO_LARGE)
-        buf_lit(why, "the name of the credentials file or of its profile is too long");
+        buf_lit(why,
+                "the name of the credentials file, the config file or the profile is too long");
     file_free(&fs->base);
     return NULL;
 }

@@ -71,6 +71,19 @@ def test_named_by_the_configuration(start, aws, tmp_path):
     assert signed_by(s) == "AKIAHOME"
 
 
+def test_config_beside_it(start, aws, tmp_path):
+    aws.with_name("config").write_text("[default]\nregion = eu-west-1\n" +
+                                       profile("AKIACONFIG", "profile other"))
+    assert signed_by(start({"AWS_PROFILE": "other"})) == "AKIACONFIG"
+    aws.write_text(profile("AKIAHOME", "other"))
+    assert signed_by(start({"AWS_PROFILE": "other"})) == "AKIAHOME"
+    (tmp_path / "else").write_text(profile("AKIAELSE", "profile mine"))
+    assert signed_by(start({"AWS_CONFIG_FILE": str(tmp_path / "else")},
+                           profile="mine")) == "AKIAELSE"
+    s = start({"AWS_PROFILE": "other"}, file=str(tmp_path / "none"))  # named: no other is read
+    assert "no such file" in s.wait_log("credentials_unavailable")["message"]
+
+
 def test_a_token_and_its_end(start, aws):
     end = int(time.time()) + 300
     iso = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(end))

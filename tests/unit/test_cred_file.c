@@ -117,6 +117,81 @@ static void test_default_profile(void **state)
     talk_end(&t);
 }
 
+/* ---- the config file beside it ------------------------------------------------------------------ */
+
+#define CONFIG "/srv/aws/config"
+
+static const struct cred_env both = { .file = STR_INIT(PATH),
+                                      .config_file = STR_INIT(CONFIG),
+                                      .profile = STR_INIT("uploads") };
+#define MISSING                                               \
+    {                                                         \
+        .kind = REPLY_HTTP, .http = 404, .body = STR_INIT("") \
+    }
+
+/* clang-format off */
+static const struct {
+    const char *name; struct reply first; bool asks; struct reply second; const char *id, *says;
+} pairs[] = {
+    { "the first has them",     HTTP("[uploads]\n" KEYS), false, MISSING, "AKIAFILE", NULL },
+    { "no credentials file",    MISSING, true, HTTP("[profile uploads]\nregion=eu\n" KEYS), "AKIAFILE", NULL },
+    { "another profile first",  HTTP("[default]\n" KEYS), true, HTTP("[profile\t uploads ]\n" KEYS), "AKIAFILE", NULL },
+    { "region only first",      HTTP("[uploads]\nregion=eu"), true, HTTP("[profile uploads]\n" KEYS), "AKIAFILE", NULL },
+    { "among others",           MISSING, true, HTTP("[sso-session uploads]\naws_access_key_id=X\n[profile uploads]\n" KEYS "[profile z]\naws_access_key_id=Z"), "AKIAFILE", NULL },
+    { "both missing",           MISSING, true, MISSING, NULL, PATH ": profile \"uploads\" cannot be read: there is no such file; nor are its keys in " CONFIG },
+    { "in neither",             HTTP(""), true, HTTP("[profile z]\n" KEYS), NULL, PATH ": profile \"uploads\" is not in it (AWS_PROFILE and credentials.profile name another); nor are its keys in " CONFIG },
+    { "bare name",              MISSING, true, HTTP("[uploads]\n" KEYS), NULL, "nor are its keys in " CONFIG },
+    { "glued name",             MISSING, true, HTTP("[profileuploads]\n" KEYS), NULL, "nor are its keys in " CONFIG },
+    { "default is another",     MISSING, true, HTTP("[default]\n" KEYS), NULL, "nor are its keys in " CONFIG },
+    { "a pair from two files",  HTTP("[uploads]\naws_access_key_id=A"), false, MISSING, NULL, PATH ": profile \"uploads\" has aws_access_key_id but no aws_secret" },
+    { "half a pair second",     MISSING, true, HTTP("[profile uploads]\naws_access_key_id=A"), NULL, CONFIG ": profile \"uploads\" has aws_access_key_id but no aws_secret" },
+    { "a role first",           HTTP("[uploads]\nrole_arn=r"), false, MISSING, NULL, PATH ": profile \"uploads\" has no keys but a setting \"role_arn\"" },
+    { "a role second",          MISSING, true, HTTP("[profile uploads]\nrole_arn=r"), NULL, CONFIG ": profile \"uploads\" has no keys but a setting \"role_arn\"" },
+    { "no form first",          HTTP("[uploads]\nx"), false, MISSING, NULL, PATH ": line 2 is no" },
+    { "no form second",         MISSING, true, HTTP("[profile uploads]\nx"), NULL, CONFIG ": line 2 is no" },
+    { "forbidden first",        { .kind = REPLY_UNREACHABLE, .why = STR_INIT("Permission denied") }, false, MISSING, NULL, PATH ": profile \"uploads\" cannot be read: Permission denied" },
+    { "forbidden second",       MISSING, true, { .kind = REPLY_UNREACHABLE, .why = STR_INIT("Permission denied") }, NULL, CONFIG ": profile \"uploads\" cannot be read: Permission denied" },
+};
+/* clang-format on */
+
+static void test_config_beside_it(void **state)
+{
+    (void)state;
+    struct talk t;
+    talk_begin(&t, source(&both));
+    for (size_t i = 0; i < ROWS(pairs); i++) {
+        CHECK_EQ(pairs[i].name, talk_start(&t), NEXT_CALL);
+        CHECK_CALL(pairs[i].name, &t, "FILE", PATH); /* always first */
+        enum next n = talk(&t, &pairs[i].first);
+        CHECK_EQ(pairs[i].name, n == NEXT_CALL, pairs[i].asks);
+        if (n == NEXT_CALL) {
+            CHECK_CALL(pairs[i].name, &t, "FILE", CONFIG);
+            CHECK_EQ(pairs[i].name, t.call.max_bytes, 65536);
+            n = talk(&t, &pairs[i].second);
+        }
+        CHECK_EQ(pairs[i].name, n, pairs[i].id ? NEXT_DONE : NEXT_FAIL);
+        if (pairs[i].id)
+            CHECK_TEXT(pairs[i].name, t.creds->access_key_id, pairs[i].id);
+        else if (!holds(&t.why, pairs[i].says))
+            fail_msg("%s: \"%.*s\"", pairs[i].name, (int)t.why.len, t.why.ptr);
+    }
+    talk_end(&t);
+}
+
+static void test_default_in_config(void **state)
+{
+    (void)state;
+    struct talk t;
+    talk_begin(&t, source(&(struct cred_env){ .file = STR(PATH), .config_file = STR(CONFIG) }));
+    static const char *const texts[] = { "[default]\n" KEYS, "[profile default]\n" KEYS };
+    for (size_t i = 0; i < ROWS(texts); i++) {
+        assert_int_equal(talk_start(&t), NEXT_CALL);
+        assert_int_equal(talk_http(&t, 404, ""), NEXT_CALL);
+        assert_int_equal(talk_http(&t, 200, texts[i]), NEXT_DONE);
+    }
+    talk_end(&t);
+}
+
 static void test_refused_at_start(void **state)
 {
     (void)state;
@@ -131,6 +206,7 @@ static void test_refused_at_start(void **state)
         { "no file", { .profile = STR("a") }, "no credentials file is named" },
         { "control", { .file = STR("/f"), .profile = STR("a\nb") }, "AWS_PROFILE holds a control" },
         { "long path", { .file = longer }, "too long" },
+        { "long config", { .file = STR("/f"), .config_file = longer }, "too long" },
         { "long profile", { .file = STR("/f"), .profile = longer }, "too long" },
     };
     for (size_t i = 0; i < ROWS(rows); i++) {
@@ -168,7 +244,7 @@ static bool made_or_not(void)
 {
     char space[256];
     struct buf why = BUF_FIXED(space);
-    struct cred_source *s = cred_source_new(CRED_FILE, &uploads, &why);
+    struct cred_source *s = cred_source_new(CRED_FILE, &both, &why);
     const bool promised = s || (oom_struck() && why.len == 0);
     cred_source_free(s);
     return promised;
@@ -181,5 +257,6 @@ static void test_no_memory(void **state)
 }
 
 TEST_MAIN(cmocka_unit_test(test_good), cmocka_unit_test(test_refused),
-          cmocka_unit_test(test_default_profile), cmocka_unit_test(test_refused_at_start),
+          cmocka_unit_test(test_default_profile), cmocka_unit_test(test_config_beside_it),
+          cmocka_unit_test(test_default_in_config), cmocka_unit_test(test_refused_at_start),
           cmocka_unit_test(test_below_a_role), cmocka_unit_test(test_no_memory))

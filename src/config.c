@@ -391,6 +391,7 @@ static enum status compile(struct making *m)
     config_take_plans(m);
     config_take_ledger(m);
     take_profiles(m);
+    config_take_session_policy(m);
     take_rest(m);
     if (m->no_memory)
         return ST_NO_MEMORY;

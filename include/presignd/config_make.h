@@ -33,7 +33,8 @@ void making_check_name(struct making *m, struct str section, struct str name);
 
 /* Sections. config_take_ledger looks at the plans that config_take_plans made. */
 void config_take_credentials(struct making *m);
-void config_take_session_policy(struct making *m); /* assume_role.policy "prefix": of the profiles */
+void config_take_session_policy(
+    struct making *m); /* assume_role.policy "prefix": of the profiles */
 void config_take_plans(struct making *m);
 void config_take_ledger(struct making *m);
 

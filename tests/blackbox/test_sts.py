@@ -17,9 +17,9 @@ import tokens
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
-from service import base_config, run_command, wait_until
+from service import base_config, merge, run_command, wait_until
 from sts import Sts, refusal
-from store import post
+from store import post, put
 
 DATA = b"by a role"
 ASK = {"content_type": "text/plain", "content_length": len(DATA)}
@@ -85,22 +85,41 @@ def test_packets_end_with_the_session(presignd, rgw):
     assert 900 - 60 - 20 < life["expires_in"] <= 900 - 60
 
 
+PUT = ASK | {"method": "PUT"}  # Ceph 16 drops the file of a form in a session with a policy, with 204
+
+
 @pytest.mark.parametrize("allowed", ["alice/*", "bob/*"])
 @pytest.mark.parametrize("as_text", [False, True])
 def test_a_session_policy_narrows(presignd, rgw, allowed, as_text):
     policy = {"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": "s3:PutObject",
+        {"Effect": "Allow", "Action": ["s3:PutObject", "s3:GetObject"],
          "Resource": f"arn:aws:s3:::{rgw.bucket}/{allowed}"}]}
     s = presignd(in_store(rgw, **assuming(
         rgw.sts_endpoint, rgw.role_arn, policy=json.dumps(policy, indent=2) if as_text else policy)),
         credentials=rgw.credentials)
-    packet = s.ask(ASK).json
+    packet = s.ask(PUT).json
     assert packet["key"].startswith("alice/")
-    answer = post(packet, DATA)
+    answer = put(packet, DATA)
     if allowed == "alice/*":
-        assert answer.status in (200, 201, 204), answer
+        assert answer.status == 200, answer
+        assert s.ask({}, f"/v1/uploads/{packet['id']}/complete").status == 200
     else:
         assert answer.verdict == (403, "AccessDenied")
+
+
+def test_a_policy_of_the_profiles(presignd, rgw):
+    """The session may what packets need; another folder, after a reload, is another session's."""
+    config = in_store(rgw, **assuming(rgw.sts_endpoint, rgw.role_arn, policy="prefix"))
+    config["profiles"]["default"]["key"] = "up/{user}/{uuid}"
+    s = presignd(config, credentials=rgw.credentials)
+    packet = s.ask(PUT).json
+    complete = f"/v1/uploads/{packet['id']}/complete"
+    assert s.ask({}, complete).status == 409  # a missing object is not a forbidden one
+    assert put(packet, DATA).status == 200
+    assert s.ask({}, complete).status == 200
+    config["profiles"]["default"]["key"] = "elsewhere/{user}/{uuid}"
+    s.reload(config)
+    wait_until(lambda: put(s.ask(PUT).json, DATA).status == 200)
 
 
 def test_refreshed(presignd, rgw, relay):
@@ -243,6 +262,69 @@ def test_what_is_sent(presignd, fake):
     authorization = call["headers"]["authorization"]
     assert "/us-east-1/sts/aws4_request, SignedHeaders=content-type;host;x-amz-date" in authorization
     nothing_leaked(s, "secret+", "session-token-")
+
+
+def allow(actions, resources, **more):
+    return {"Effect": "Allow", "Action": actions, "Resource": resources} | more
+
+
+KMS = allow(["kms:GenerateDataKey", "kms:Decrypt"], "*")
+PNG = {"bucket": "main", "content_types": ["image/png"], "max_bytes": 9}
+POLICIES = {
+    # name: (what is laid on the configuration, the role, the statements)
+    "one folder": (
+        {"profiles": {"default": {"key": "up/{user}/{uuid}"}}}, ROLE,
+        [allow(["s3:PutObject", "s3:GetObject"], ["arn:aws:s3:::test-bucket/up/*"]),
+         allow("s3:ListBucket", ["arn:aws:s3:::test-bucket"],
+               Condition={"StringLike": {"s3:prefix": ["up/*"]}}), KMS]),
+    "nothing is looked at": (
+        {"profiles": {"default": {"key": "up-{uuid}"}}, "ledger": {"backend": "none"}},
+        ROLE.replace("aws", "aws-cn"),
+        [allow(["s3:PutObject"], ["arn:aws-cn:s3:::test-bucket/up-*"]), KMS]),
+    "more is sent": (
+        {"profiles": {"default": {"key": "ü/{uuid}", "fields": {"acl": "private"}},
+                      "other": PNG | {"key": "v/{uuid}", "fields": {"tagging": {"a": "{user}"}}},
+                      "same": PNG | {"key": "v/{user}/{uuid}"}}}, ROLE,
+        [allow(["s3:PutObject", "s3:PutObjectAcl", "s3:PutObjectTagging", "s3:GetObject"],
+               ["arn:aws:s3:::test-bucket/ü/*", "arn:aws:s3:::test-bucket/v/*"]),
+         allow("s3:ListBucket", ["arn:aws:s3:::test-bucket"],
+               Condition={"StringLike": {"s3:prefix": ["ü/*", "v/*"]}}), KMS]),
+    "a store of one's own": (
+        {"buckets": {"main": {"endpoint": "https://s3.test"}}, "ledger": {"backend": "none"},
+         "profiles": {"default": {"key": "up/{uuid}"}}}, ROLE,
+        [allow(["s3:PutObject"], ["arn:aws:s3:::test-bucket/up/*"])]),
+}
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_what_a_policy_of_the_profiles_says(presignd, fake, name):
+    over, role, statements = POLICIES[name]
+    s = presignd(merge(base_config(**assuming(fake.url, role, policy="prefix")), over))
+    s.wait_log("credentials_available")
+    sent = fake.forms[0]["Policy"]
+    assert sent.isascii()
+    assert json.loads(sent) == {"Version": "2012-10-17", "Statement": statements}
+
+
+UNLIMITED = {
+    # name: (profiles, what `check` says)
+    "no fixed folder": ({"default": {"key": "{user}/{uuid}"}}, "profiles.default.key: begins with"),
+    "one without": ({"default": {"key": "up/{uuid}"}, "b": PNG | {"key": "{uuid}"}},
+                    "profiles.b.key: begins with a word"),
+    "a wildcard": ({"default": {"key": "a*/{uuid}"}}, "profiles.default.key: has a *"),
+    "a question": ({"default": {"key": "a?/{uuid}"}}, "profiles.default.key: has a *"),
+    "too much": ({"default": {"key": "a/{uuid}"}} | {
+        f"p{i}": PNG | {"key": f"folder-{i}/{{uuid}}"} for i in range(40)}, "2048 bytes"),
+}
+
+
+@pytest.mark.parametrize("name", UNLIMITED)
+def test_no_policy_of_the_profiles(tmp_path, name):
+    profiles, says = UNLIMITED[name]
+    config = merge(base_config(**assuming("", policy="prefix")), {"profiles": profiles})
+    (tmp_path / "presignd.json").write_text(json.dumps(config))
+    status, _, err = run_command("check", "--config", tmp_path / "presignd.json")
+    assert (status, says in err) == (1, True), err
 
 
 FAULTS = {

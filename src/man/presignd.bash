@@ -27,9 +27,9 @@ _presignd()
     fi
     help=$("$program" "${words[0]}" --help </dev/null 2>/dev/null) || return
 
-    # "  --config FILE  ...", "  backup FILE  ...": what stands behind the word before
-    wanted=$(sed -n 's/^  \(-*[a-z][a-z-]*\) \([A-Z][A-Z=]*\).*/\1 \2/p' <<<"$help" |
-        while read -r i wanted; do [[ $i != "${words[-1]}" ]] || echo "$wanted"; done)
+    # "--config FILE", "  backup FILE  ...": what stands behind the word before
+    wanted=$(grep -oE -e '(^  [a-z]+|--[a-z][a-z-]*) [A-Z][A-Z=]*' <<<"$help" |
+        while read -r i wanted; do [[ $i != "${words[-1]}" ]] || echo "$wanted"; done | head -n 1)
     # "  show USER  ...", "  export  ...": a verb of the command, if none stands there
     verbs=$(sed -n 's/^  \([a-z][a-z]*\)\( [A-Z]\{1,\}\)*  .*/\1/p' <<<"$help")
     for i in "${words[@]:1}"; do
@@ -37,7 +37,7 @@ _presignd()
     done
 
     if [[ -z $wanted && $word == -* ]]; then
-        _presignd_add -W "$word" "$(grep -oE -e '--[a-z][a-z-]*' <<<"$help") --help"
+        _presignd_add -W "$word" "$({ grep -oE -e '--[a-z][a-z-]*' <<<"$help"; echo --help; } | sort -u)"
         return
     fi
     [[ $wanted ]] || _presignd_add -W "$word" "$verbs"

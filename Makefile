@@ -64,6 +64,9 @@ SRCS := \
     src/cmd/common.c src/cmd/check.c src/cmd/token.c src/cmd/ledger.c src/cmd/health.c \
     src/cmd/s3_refusal.c src/cmd/packet_view.c src/cmd/explain_codes.c src/cmd/explain_judge.c \
     src/cmd/explain.c \
+    src/cmd/doctor_call.c src/cmd/doctor_report.c src/cmd/doctor_here.c src/cmd/doctor_ledger.c \
+    src/cmd/doctor_store.c src/cmd/doctor_plan.c src/cmd/doctor_cors.c src/cmd/doctor_upload.c \
+    src/cmd/doctor_object.c src/cmd/doctor.c \
     src/cmd/version.c src/cmd/dev.c src/cmd/web_files.c src/cmd/reload.c src/cmd/lanes.c \
     src/cmd/ledgers.c src/cmd/supervisor.c src/cmd/serve.c \
     \

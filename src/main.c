@@ -18,6 +18,7 @@ static const struct command {
     { "ledger",  cmd_ledger,  "shows and corrects what users have used, copies the ledger" },
     { "health",  cmd_health,  "asks a running presignd whether it lives" },
     { "explain", cmd_explain, "says in words why a store refused an upload" },
+    { "doctor",  cmd_doctor,  "looks at everything that uploads need, and says what to mend" },
     { "version", cmd_version, "prints versions" },
 };
 /* clang-format on */

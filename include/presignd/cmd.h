@@ -14,6 +14,7 @@ int cmd_token(int argc, char **argv);
 int cmd_ledger(int argc, char **argv);
 int cmd_health(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 int cmd_version(int argc, char **argv);
 
 /* Shared by the commands: --config F / --dev, loads, prints faults to stderr. NULL: already said. */

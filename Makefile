@@ -380,7 +380,7 @@ man:
 # ---- lint ----------------------------------------------------------------------------------------
 
 LINTS := lint-format lint-text lint-headers lint-gcc lint-clang lint-tidy lint-cppcheck lint-shell \
-    lint-web
+    lint-web lint-deb
 .PHONY: $(LINTS)
 HDRS := $(wildcard include/presignd/*.h)
 OUR_C := $(SRCS) $(HDRS) $(wildcard $(addprefix tests/,unit/*.[ch] oom/*.[ch] fuzz/*.[ch] \
@@ -440,6 +440,12 @@ SHELL_SCRIPTS := $(shell grep -lsE -m1 '^\#! */.*[/ ](ba)?sh( |$$)' .ci/* tests/
 lint-shell:
 	$(Q)shellcheck -x -S warning $(SHELL_SCRIPTS) src/man/presignd.bash
 
+lint-deb: lint-gcc
+	$(Q)if command -v lintian >/dev/null; then \
+	    $(MAKE) --no-print-directory NODEPS=1 CC=gcc WERROR=1 B=build/lint-gcc deb >/dev/null && \
+	    lintian --allow-root --fail-on error,warning build/lint-gcc/presignd_$(DEB_VERSION)_*.deb; \
+	else echo 'lint-deb: lintian is not installed; not asked'; fi
+
 # prettier and TypeScript, as npm has them; without them this fails, for it has checked nothing.
 lint-web:
 	$(Q)tests/check-web
@@ -470,7 +476,7 @@ help:
 	@echo 'make install         DESTDIR= PREFIX=/usr/local; make uninstall takes it away'
 	@echo 'make deb             build/presignd_$(VERSION)_ARCH.deb'
 	@echo 'make man             presignd.json(5) anew from the schema'
-	@echo 'make deps            Debian packages (DEPS="build test demo bench lint")'
+	@echo 'make deps            Debian packages (DEPS="build test demo bench lint deb")'
 	@echo 'make compile_commands.json | clean'
 
 -include $(shell find $(B)/src $(B)/tests $(B)/data $(F)/src $(F)/tests -name '*.d' 2>/dev/null)

@@ -55,11 +55,12 @@ self.told = (error) =>
 self.outcomes = (list) =>
   list.map(({ status, value, reason }) => ({ status, value, reason: told(reason) }));
 
-// No jitter, and timers that run so many times faster.
-self.hurry = (factor) => {
+// No jitter, and timers that run so many times faster; a minute and more, which is how long the
+// client bears with others, is not less than `least` (a busy machine is not a dead one).
+self.hurry = (factor, least = 15000) => {
   const real = setTimeout;
   Math.random = () => 0;
-  self.setTimeout = (f, ms) => real(f, ms / factor);
+  self.setTimeout = (f, ms) => real(f, ms < 60000 ? ms / factor : Math.max(ms / factor, least));
 };
 
 // Resolves when an upload says this state; `seen` is an onProgress.

@@ -267,7 +267,7 @@ def test_it_waits_as_long_as_presignd_says(page, scripted):
                   [problem(503, "overloaded", {"Retry-After": "Sun, 22 Nov 2026 00:00:00 GMT"}),
                    (201, scripted.packet())])
     waits = page("""
-        hurry(100)
+        hurry(100, 0)
         const waits = [], faster = self.setTimeout
         self.setTimeout = (f, ms) => { waits.push(ms); return faster(f, ms) }
         await go(file(1), { endpoint: args[0] })
@@ -292,7 +292,7 @@ def test_a_connection_that_stands_still(page, scripted, kind):
     """After a minute without any movement it is given up, and tried again."""
     good = {"grant": (201, scripted.packet()), "store": (204,), "complete": (200, {})}[kind]
     scripted.will(**{kind: [scripted.hold(), good]})
-    out = page("hurry(200); return await go(file(1000), { endpoint: args[0] })", scripted.url)
+    out = page("hurry(200, 0); return await go(file(1000), { endpoint: args[0] })", scripted.url)
     assert out["value"]["id"] and len(scripted.asked(kind)) == 2
 
 
@@ -300,7 +300,7 @@ def test_a_connection_that_is_slow(page, scripted):
     """It takes longer than one that stands still would be given, but it moves."""
     scripted.server.pace_s = 0.03
     out = page("""
-        hurry(40)
+        hurry(40, 0)
         const began = performance.now()
         const out = await go(file(90 << 20), { endpoint: args[0] })
         return { ...out, s: (performance.now() - began) / 1000 }""", scripted.url)

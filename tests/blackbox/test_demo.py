@@ -13,7 +13,7 @@ import pytest
 from conftest import Rgw, exports
 from service import BIN, TOP, sanitizer_options, wait_until
 
-START_LIMIT_S, END_LIMIT_S = 100, 30
+START_LIMIT_S, END_LIMIT_S = 100, 60
 
 
 def hear_ctrl_c():
@@ -101,7 +101,7 @@ def test_a_file_given_to_the_page_lands_in_the_bucket(demo, browser, tmp_path):
     chosen = browser.find_elements("css selector", "input[type=file]")
     assert len(chosen) == 1
     chosen[0].send_keys(str(file))
-    new = wait_until(lambda: demo.objects().items() - before.items())
+    new = wait_until(lambda: demo.objects().items() - before.items(), END_LIMIT_S)
     assert [(key.rsplit("/", 1)[1], data) for key, data in new] == [(file.name, file.read_bytes())]
 
     assert demo.interrupt() == 0

@@ -105,10 +105,8 @@ struct doctor {
     struct report report;
 };
 
-/*
- * Adds a line about the part in hand. texts[0] says what was seen, texts[1] what to do; each '#' of
- * them is the next of the texts that follow. VERDICT_FAILED marks the part as lost.
- */
+/* Adds a line about the part in hand. texts[0] says what was seen, texts[1] what to do; each '#' of
+ * them is the next of the texts that follow. VERDICT_FAILED marks the part as lost. */
 void doctor_say(struct doctor *d, enum verdict v, struct str about, const struct str *texts);
 #define SAY(d, verdict, about, ...) \
     doctor_say((d), (verdict), (about), (const struct str[]){ __VA_ARGS__ })

@@ -63,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         fake.serve(self, body)
 
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_any
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_OPTIONS = handle_any
 
 
 class Fake:

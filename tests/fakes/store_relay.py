@@ -1,0 +1,53 @@
+#!/usr/bin/python3
+"""store_relay - a relay in front of a real store, which says what that store never would (faults:
+fake.py). Every method is a stage: "HEAD", "OPTIONS", "GET", "POST", "PUT", "DELETE". Values:
+
+    upstream       http://HOST:PORT of the store
+    clock_ahead_s  shifts the Date header
+    region         where the bucket is: x-amz-bucket-region, on every answer; null for none
+    drop           names of response headers, lower case, that are left out
+"""
+import http.client
+from urllib.parse import urlsplit
+
+import fake as base
+
+OWN = ("date", "server", "content-length", "connection", "transfer-encoding")
+
+
+class StoreRelay(base.Fake):
+    stages = ("HEAD", "OPTIONS", "GET", "POST", "PUT", "DELETE")
+    defaults = {"upstream": None, "clock_ahead_s": 0, "region": None, "drop": []}
+
+    def __init__(self, upstream=None):
+        super().__init__()
+        self.set(upstream=upstream)
+
+    def stage_of(self, handler):
+        return handler.command
+
+    def ask(self, handler, body):
+        place = urlsplit(self.values["upstream"])
+        link = http.client.HTTPConnection(place.hostname, place.port, timeout=20)
+        link.putrequest(handler.command, handler.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in handler.headers.items():  # Host too: it is signed
+            link.putheader(name, value)
+        link.endheaders(body)
+        answer = link.getresponse()
+        text = answer.read()
+        link.close()
+        return answer.status, answer.headers.items(), text
+
+    def reply(self, handler, stage, body, headers):
+        status, theirs, text = self.ask(handler, body)
+        with self.lock:
+            left_out = (*OWN, *self.values["drop"])
+            region = self.values["region"]
+        kept = {n: v for n, v in theirs if n.lower() not in left_out}
+        if region:
+            kept["x-amz-bucket-region"] = region
+        handler.answer(status, text, kept | dict(headers))
+
+
+if __name__ == "__main__":
+    base.main(StoreRelay)

@@ -125,6 +125,17 @@ def test_commands(reader, chapter):
     assert not faults, "\n".join(faults)
 
 
+def test_commands_in_sentences(reader):
+    """Those of a stand-in that are whole; presignd's and make's are looked at below."""
+    programs = ("apt-get", "docker compose", "journalctl", "systemctl", "systemd-analyze")
+    whole = [(line, code) for line, code in readme.inline_code()
+             if code.startswith(tuple(f"{p} " for p in programs)) and "…" not in code]
+    assert whole
+    for line, code in whole:
+        done = reader(code)
+        assert done.returncode == 0, f"README.md:{line}: {done.stdout}"
+
+
 def test_an_unknown_command_fails(reader):
     """What keeps a new command from standing there untested."""
     for script in ("frobnicate --all", "presignd frobnicate", "presignd check --frobnicate",

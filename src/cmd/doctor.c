@@ -16,7 +16,7 @@
 #include "presignd/cmd.h"
 #include "presignd/config_make.h"
 
-enum { ALL_MS = 180000, ARENA_MAX = 64 << 20, ROW_MAX = 1 << 20, OUT_MAX = 16 << 20 };
+enum { ALL_MS = 120000, ARENA_MAX = 64 << 20, ROW_MAX = 1 << 20, OUT_MAX = 16 << 20 };
 
 #define NEEDS(part) (1u << PART_##part)
 
@@ -35,7 +35,7 @@ static const struct visit {
     [PART_ENDPOINT]     = { "endpoint",      doctor_endpoint,     NEEDS(CONFIG),                       true  },
     [PART_CLOCK]        = { "clock",         doctor_clock,        NEEDS(ENDPOINT),                     true  },
     [PART_BUCKET]       = { "bucket",        doctor_bucket,       NEEDS(ENDPOINT),                     true  },
-    [PART_SIGNATURE]    = { "signature",     doctor_signature,    NEEDS(BUCKET) | NEEDS(CREDENTIALS),  true  },
+    [PART_SIGNATURE]    = { "signature",     doctor_signature,    NEEDS(CLOCK) | NEEDS(BUCKET) | NEEDS(CREDENTIALS), true  },
     [PART_CORS]         = { "cors",          doctor_cors,         NEEDS(BUCKET),                       true  },
     [PART_UPLOAD]       = { "upload",        doctor_upload,       NEEDS(SIGNATURE),                    true  },
     [PART_REFUSALS]     = { "refusals",      doctor_refusals,     NEEDS(UPLOAD),                       true  },
@@ -189,7 +189,7 @@ static void look(struct doctor *d, enum part p)
 
 static void look_all(struct doctor *d, bool of_bucket)
 {
-    for (enum part p = 0; p < PART_COUNT; p++)
+    for (enum part p = PART_CONFIG + 1; p < PART_COUNT; p++)
         if (visits[p].of_bucket == of_bucket)
             look(d, p);
     for (enum part p = 0; p < PART_COUNT && !d->json; p++)
@@ -215,16 +215,21 @@ static bool is_wanted(const struct doctor *d, const struct bucket *b)
     return !d->only_bucket || str_equal(b->name, str_from(d->only_bucket));
 }
 
-static size_t visit_buckets(struct doctor *d)
+static bool knows_bucket(const struct doctor *d)
 {
-    size_t n = 0;
     const struct rules *r = &d->config->rules;
     for (size_t i = 0; i < r->n_buckets; i++)
-        if (is_wanted(d, &r->buckets[i])) {
+        if (is_wanted(d, &r->buckets[i]))
+            return true;
+    return false;
+}
+
+static void visit_buckets(struct doctor *d)
+{
+    const struct rules *r = &d->config->rules;
+    for (size_t i = 0; i < r->n_buckets; i++)
+        if (is_wanted(d, &r->buckets[i]))
             visit_bucket(d, &r->buckets[i]);
-            n++;
-        }
-    return n;
 }
 
 /* ---- the end ------------------------------------------------------------------------------------ */
@@ -268,19 +273,16 @@ static bool admit(struct doctor *d)
 
 static int visit(struct doctor *d)
 {
-    int code = 1;
-    if (!admit(d)) {
-        fprintf(stderr, "presignd doctor: no memory\n");
-    } else {
-        look_all(d, false);
-        const bool strange = d->config && visit_buckets(d) == 0;
-        if (strange)
-            fprintf(stderr, "presignd doctor: --bucket: the configuration has no bucket \"%s\"\n",
-                    d->only_bucket);
-        code = strange ? 2 : conclude(d);
+    look(d, PART_CONFIG);
+    if (d->config && !knows_bucket(d)) {
+        fprintf(stderr, "presignd doctor: --bucket: the configuration has no bucket \"%s\"\n",
+                d->only_bucket);
+        return 2;
     }
-    discharge(d);
-    return code;
+    look_all(d, false);
+    if (d->config)
+        visit_buckets(d);
+    return conclude(d);
 }
 
 /* ---- the command -------------------------------------------------------------------------------- */
@@ -341,7 +343,11 @@ int cmd_doctor(int argc, char **argv)
         fprintf(stderr, "presignd doctor: libcurl does not start\n");
         return 1;
     }
-    const int code = visit(&d);
+    const bool ready = admit(&d);
+    if (!ready)
+        fprintf(stderr, "presignd doctor: no memory\n");
+    const int code = ready ? visit(&d) : 1;
+    discharge(&d);
     fetch_global_end();
     return code;
 }

@@ -13,7 +13,9 @@ struct preflight {
     struct str headers; /* "content-type,x-amz-acl": lower case, sorted, as browsers list them */
 };
 
-/* ---- judging an answer -------------------------------------------------------------------------- */
+#define RULE "the bucket's CORS rule (the README's \"The bucket's CORS rule\")"
+
+/* ---- asking ------------------------------------------------------------------------------------- */
 
 static bool lets_origin(const struct doctor_call *c, struct str origin)
 {
@@ -21,65 +23,105 @@ static bool lets_origin(const struct doctor_call *c, struct str origin)
     return str_equal(allowed, origin) || str_equal(allowed, STR("*"));
 }
 
-/* The first header that it does not let through; "" none. */
-static struct str stopped_header(const struct doctor_call *c, struct str headers)
+/* Fetch lets no "*" stand for Authorization, but no packet has that header. */
+static bool lets_headers(const struct doctor_call *c, struct str headers)
 {
     struct str one;
     while (str_cut(&headers, ',', &one))
         if (one.len && !doctor_call_lists(c, STR("Access-Control-Allow-Headers"), one))
-            return one;
-    return STR("");
+            return false;
+    return true;
 }
 
-#define RULE "the bucket's CORS rule (the README's \"The bucket's CORS rule\")"
-
-/* True when the browser would go on; else it was said why not. */
-static bool judge(struct doctor *d, const struct preflight *p, const struct doctor_call *c,
-                  enum verdict bad)
+static bool is_let(const struct doctor_call *c, const struct preflight *p)
 {
-    const struct str method = str_from(p->method);
-    const bool answered = c->reach == REACH_ANSWERED;
-    const bool good = answered && c->http >= 200 && c->http < 300;
-    if (!answered)
-        SAY(d, bad, p->origin, STR("The store did not answer a browser's question for #: #."),
-            STR("Try again; a firewall before the store may drop OPTIONS."), method, c->why);
-    else if (!good || !lets_origin(c, p->origin))
-        SAY(d, bad, p->origin, STR("Pages may not # to the bucket (the store: #)."),
-            STR("Put this origin under AllowedOrigins, and # under AllowedMethods, of " RULE "."),
-            method, doctor_number(d, c->http), method);
-    else if (!doctor_call_lists(c, STR("Access-Control-Allow-Methods"), method))
-        SAY(d, bad, p->origin, STR("Pages may not # to the bucket."),
-            STR("Put # under AllowedMethods of " RULE "."), method, method);
-    else if (stopped_header(c, p->headers).len)
-        SAY(d, bad, p->origin, STR("Pages may not send the header # with #."),
-            STR("Put it under AllowedHeaders of " RULE "."), stopped_header(c, p->headers), method);
-    else
-        return true;
-    return false;
+    return c->reach == REACH_ANSWERED && c->http >= 200 && c->http < 300 &&
+           lets_origin(c, p->origin) &&
+           doctor_call_lists(c, STR("Access-Control-Allow-Methods"), str_from(p->method)) &&
+           lets_headers(c, p->headers);
 }
 
-/* ---- asking ------------------------------------------------------------------------------------- */
-
-static bool ask(struct doctor *d, const struct preflight *p, enum verdict bad)
+static void ask(struct doctor *d, const struct preflight *p, struct doctor_call *c)
 {
     struct patient *b = &d->patient;
-    struct doctor_call c;
-    doctor_call_init(&c, "OPTIONS");
-    endpoint_base_url(&c.url, &b->browser);
-    if (str_equal(str_from(p->method), STR("PUT")))
-        encode_uri_path(&c.url, b->probe.decision.key);
-    doctor_call_header(&c, STR("Origin"), p->origin);
-    doctor_call_header(&c, STR("Access-Control-Request-Method"), str_from(p->method));
-    if (p->headers.len)
-        doctor_call_header(&c, STR("Access-Control-Request-Headers"), p->headers);
-    doctor_call_run(&c);
-    const bool good = judge(d, p, &c, bad);
     const struct str exposed = STR("Access-Control-Expose-Headers");
-    b->exposes_etag = b->exposes_etag || doctor_call_lists(&c, exposed, STR("ETag"));
-    b->exposes_location = b->exposes_location || doctor_call_lists(&c, exposed, STR("Location"));
-    doctor_call_release(&c);
-    return good;
+    doctor_call_init(c, "OPTIONS");
+    endpoint_base_url(&c->url, &b->browser);
+    if (str_equal(str_from(p->method), STR("PUT")))
+        encode_uri_path(&c->url, b->probe.decision.key);
+    doctor_call_header(c, STR("Origin"), p->origin);
+    doctor_call_header(c, STR("Access-Control-Request-Method"), str_from(p->method));
+    if (p->headers.len)
+        doctor_call_header(c, STR("Access-Control-Request-Headers"), p->headers);
+    doctor_call_run(c);
+    b->exposes_etag = b->exposes_etag || doctor_call_lists(c, exposed, STR("ETag"));
+    b->exposes_location = b->exposes_location || doctor_call_lists(c, exposed, STR("Location"));
 }
+
+static bool passes(struct doctor *d, struct preflight p)
+{
+    struct doctor_call c;
+    ask(d, &p, &c);
+    const bool let = is_let(&c, &p);
+    doctor_call_release(&c);
+    return let;
+}
+
+/* ---- which member of the rule it is ------------------------------------------------------------- */
+
+/* A store refuses as a whole: what is missing shows when less is asked. */
+static void list_stopped(struct doctor *d, const struct preflight *p, struct buf *out)
+{
+    struct str rest = p->headers, one;
+    while (str_cut(&rest, ',', &one))
+        if (!passes(d, (struct preflight){ p->origin, p->method, one })) {
+            buf_str(out, out->len ? STR(", ") : STR(""));
+            buf_str(out, one);
+        }
+}
+
+static void tell_headers(struct doctor *d, const struct preflight *p, enum verdict bad)
+{
+    AUTO(buf) stopped = BUF_INIT(HEADERS_MAX);
+    list_stopped(d, p, &stopped);
+    const struct str names = stopped.len ? buf_view(&stopped) : p->headers;
+    SAY(d, bad, p->origin, STR("Pages may not send these headers with #: #."),
+        STR("Put # under AllowedHeaders of " RULE "."), str_from(p->method), names, names);
+}
+
+static void tell_stopped(struct doctor *d, const struct preflight *p, const struct doctor_call *c,
+                         enum verdict bad)
+{
+    const struct str method = str_from(p->method);
+    const char *other = str_equal(method, STR("PUT")) ? "POST" : "PUT";
+    if (c->reach != REACH_ANSWERED)
+        SAY(d, bad, p->origin, STR("The store did not answer a browser's question for #: #."),
+            STR("Try again; a firewall before the store may drop OPTIONS."), method, c->why);
+    else if (p->headers.len && passes(d, (struct preflight){ p->origin, p->method, STR("") }))
+        tell_headers(d, p, bad);
+    else if (passes(d, (struct preflight){ p->origin, other, STR("") }))
+        SAY(d, bad, p->origin, STR("Pages may #, but not #."),
+            STR("Put # under AllowedMethods of " RULE "."), str_from(other), method, method);
+    else
+        SAY(d, bad, p->origin, STR("The bucket lets no page of this origin upload (the store: #)."),
+            STR("Put it under AllowedOrigins, exactly as it stands here, and POST and PUT under "
+                "AllowedMethods, of " RULE "."),
+            doctor_number(d, c->http));
+}
+
+/* True when the browser would go on; else it was said why not. */
+static bool look_at_method(struct doctor *d, const struct preflight *p, enum verdict bad)
+{
+    struct doctor_call c;
+    ask(d, p, &c);
+    const bool let = is_let(&c, p);
+    if (!let)
+        tell_stopped(d, p, &c, bad);
+    doctor_call_release(&c);
+    return let;
+}
+
+/* ---- each origin -------------------------------------------------------------------------------- */
 
 /* What a page must set of a PUT packet's headers: all but what the browser sends by itself. */
 static void list_headers(struct buf *out, const struct decision *d)
@@ -109,9 +151,9 @@ static void look_at_origin(struct doctor *d, struct str origin, struct str put_h
     d->patient.origin = origin;
     const struct preflight post = { origin, "POST", STR("") };
     const struct preflight put = { origin, "PUT", put_headers };
-    if (posts && !ask(d, &post, VERDICT_FAILED))
+    if (posts && !look_at_method(d, &post, VERDICT_FAILED))
         return; /* one cause, one line */
-    if (ask(d, &put, posts ? VERDICT_WARNING : VERDICT_FAILED))
+    if (look_at_method(d, &put, posts ? VERDICT_WARNING : VERDICT_FAILED))
         SAY(d, VERDICT_OK, origin, STR("Pages may # PUT."), STR(""),
             posts ? STR("POST and") : STR(""));
 }

@@ -288,13 +288,21 @@ static void look_at_url(struct doctor *d, const struct issuer_config *ic)
     key_refresh_release(&r);
 }
 
+static struct str key_file_of(const struct issuer_config *ic)
+{
+    return ic->secret_file.len ? ic->secret_file
+           : ic->jwks_file.len ? ic->jwks_file
+                               : ic->public_key_file;
+}
+
 static void look_at_issuer(struct doctor *d, const struct issuer_config *ic)
 {
     AUTO(buf) why = BUF_INIT(WHY_MAX);
     struct keyring *ring = key_source_load(ic, 1, NULL, NULL, &why);
     if (!ring)
         SAY(d, VERDICT_FAILED, ic->issuer, STR("#."),
-            STR("Mend the file, or let the user that presignd runs as read it."), buf_view(&why));
+            STR("Mend #, or let the user that presignd runs as read it."), buf_view(&why),
+            key_file_of(ic));
     else if (ring->issuers[0].can_refetch)
         look_at_url(d, ic);
     else

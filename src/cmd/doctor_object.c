@@ -63,7 +63,12 @@ void doctor_head(struct doctor *d)
     bool seen = false;
     if (ask(d, &c, "HEAD", d->patient.probe.decision.key, STR(""))) {
         seen = c.http == 200;
-        if (!seen)
+        if (c.http == 404)
+            SAY(d, VERDICT_FAILED, STR(""),
+                STR("The store said that it has the probe, and has it not."),
+                STR("Is endpoint the same store as public_endpoint? Else mend it, or use "
+                    "another."));
+        else if (!seen)
             tell_no_head(d,
                          STR("presignd may not look at objects (HEAD: #): \"complete\" will "
                              "answer 502."),

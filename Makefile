@@ -328,7 +328,7 @@ check: deps-build deps-test
 	+$(Q)$(if $(VARIANT),,if command -v clang >/dev/null; then \
 	    $(MAKE) --no-print-directory NODEPS=1 fuzz-programs; fi)
 	$(Q)tests/run --build $(B) $(if $(VARIANT),,--fuzz $(F) --fuzz-seconds $(CHECK_FUZZ_SECONDS)) \
-	    $(if $(SAN),--san) $(if $(TSAN),--tsan) $(if $(LABEL),--label $(LABEL))
+	    $(if $(SAN),--san) $(if $(TSAN),--tsan) $(if $(ALL),--all) $(if $(LABEL),--label $(LABEL))
 
 # ---- install -------------------------------------------------------------------------------------
 
@@ -379,6 +379,7 @@ man:
 
 # ---- lint ----------------------------------------------------------------------------------------
 
+# LINTED: those to leave out, as what they show is known.
 LINTS := lint-format lint-text lint-headers lint-gcc lint-clang lint-tidy lint-cppcheck lint-shell \
     lint-web lint-deb
 .PHONY: $(LINTS)
@@ -387,7 +388,7 @@ OUR_C := $(SRCS) $(HDRS) $(wildcard $(addprefix tests/,unit/*.[ch] oom/*.[ch] fu
              oracle/*.c bench/*.c))
 
 lint: deps-build deps-test deps-lint
-	$(SUBMAKE) -k $(LINTS)
+	$(SUBMAKE) -k $(filter-out $(LINTED),$(LINTS))
 	@echo "lint: clean"
 
 format:
@@ -466,7 +467,7 @@ help:
 	@echo 'make                 build build/presignd'
 	@echo 'make run             start it with no configuration; prints a token and a curl line'
 	@echo 'make demo            a real S3, a packet, an upload, three refusals (KEEP=1: stays, with the page)'
-	@echo 'make check           all tests (SAN=1, TSAN=1: with sanitizers)'
+	@echo 'make check           all tests (SAN=1, TSAN=1: with sanitizers; ALL=1: there browsers too)'
 	@echo 'make test-NAME       one unit test (tests/unit/test_NAME.c)'
 	@echo 'make format          lay the code out (FILES="...": only these)'
 	@echo 'make format-web      the same for what browsers get'

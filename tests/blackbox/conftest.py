@@ -19,6 +19,13 @@ from service import BIN, CREDENTIALS, TOP, Service, base_config  # noqa: E402
 def pytest_configure(config):
     config.addinivalue_line("markers", "without_presignd: the program is not run; nothing there is "
                             "for a sanitizer to watch")
+    config.addinivalue_line("markers", "in_browser: by a browser, whose few requests one after "
+                            "another show a sanitizer nothing that others do not")
+
+
+def pytest_itemcollected(item):
+    if "browser" in item.fixturenames:
+        item.add_marker("in_browser")
 
 
 def pytest_sessionstart(session):

@@ -36,7 +36,7 @@ def plans():
 @pytest.fixture(scope="module")
 def service(rgw):
     """What the README's addresses, 127.0.0.1:8080 and :9090, stand for."""
-    config = base_config(buckets={"main": rgw.bucket_config()}, cors={"origins": ["*"]}, **plans())
+    config = base_config(buckets={"main": rgw.bucket_config()}, cors={"origins": ["https://app.example.com"]}, **plans())
     config["profiles"]["default"]["key"] = "{user_hash}/{uuid}/{filename}"
     with Service(config, credentials=rgw.session_credentials()) as s:
         yield s

@@ -51,10 +51,11 @@ static void set_timer(struct supervisor *s, struct timer *t, int64_t in_ms)
                 loop_wall_us(l));
 }
 
-/* The number of the first loop whose turn has not ended since the sign before, or n. */
+/* The number of a loop whose turn has not ended since the sign before, or n. The first one turns:
+ * it asks. */
 static size_t find_stuck(const struct supervisor *s)
 {
-    size_t i = 0;
+    size_t i = 1;
     while (i < s->lanes->n && loop_stuck_ms(s->lanes->list[i].worker.loop) < s->every_ms)
         i++;
     return i;

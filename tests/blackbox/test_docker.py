@@ -309,8 +309,11 @@ def test_compose_itself_reads_it():
 
 # ---- the stack, by hand --------------------------------------------------------------------------
 
+SECRETS = ("presignd", "ledger", "store", "front")
+
+
 def secrets_in(folder):
-    return {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*") if p.is_file()}
+    return {f"{name}/{p.name}": p.read_text() for name in SECRETS for p in (folder / name).iterdir()}
 
 
 class Stack:
@@ -321,7 +324,7 @@ class Stack:
         self.ports = nginx.Ports(3)
         self.port, *self.backs = self.ports.numbers
         self.url = f"http://127.0.0.1:{self.port}"
-        for name in ("presignd", "ledger", "store", "front", "ledger-data", "store-data", "tmp"):
+        for name in (*SECRETS, "ledger-data", "store-data", "tmp"):
             (folder / name).mkdir()
         # the store is there already, with a user of its own
         (folder / "store/key").write_text(rgw.credentials["AWS_ACCESS_KEY_ID"])
@@ -331,8 +334,10 @@ class Stack:
         self.config_path = folder / "presignd.json"
         self.config_path.write_text(self.config("redis://none:1/0", store_url, 0))
         self.setup()
-        self.ledger = redis_server.RedisServer("--aclfile", folder / "ledger/users.acl",
-                                               "--maxmemory-policy", "noeviction")
+        options = yaml.safe_load(text_of("compose.yaml"))["services"]["ledger"]["entrypoint"][1:]
+        changed = replaced(" ".join(options), {"/run/secrets": folder / "ledger",
+                                               "/data": folder / "ledger-data"})
+        self.ledger = redis_server.RedisServer(*changed.split())
         url = f"redis://127.0.0.1:{self.ledger.port}/0"
         self.configs = [self.config(url, store_url, port) for port in self.backs]
         self.servers = [Service(c, credentials=None) for c in self.configs]
@@ -421,6 +426,7 @@ def test_secrets_are_drawn_once(stack):
 
 def test_the_ledger_is_presignds_alone(stack):
     assert stack.ledger.command("PING") == "+PONG\r\n"
+    assert any((stack.folder / "ledger-data").iterdir())
     for words in (["GET", "x"], ["CONFIG", "GET", "*"], ["KEYS", "*"]):
         assert stack.ledger.command(*words).startswith("-NOPERM"), words
 

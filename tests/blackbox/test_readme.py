@@ -198,6 +198,15 @@ def test_options_are_the_commands():
             assert option in out, f"README.md:{line}: {code}"
 
 
+def test_metrics_are_the_services(service):
+    known = set(re.findall(r"^# TYPE (\w+) ", service.get("/metrics", admin=True).body.decode(), re.M))
+    named = [(line, m[0]) for line, code in readme.inline_code()
+             if (m := re.match(r"presignd_\w+", code))]
+    assert named
+    for line, name in named:
+        assert name in known, f"README.md:{line}: {name}"
+
+
 def members(schema, definitions):
     """Every path of members, names of one's own as *."""
     if not isinstance(schema, dict):

@@ -239,7 +239,7 @@ static void perform(CURL *easy, struct doctor_call *c, const char *error)
 
 static bool is_whole(const struct doctor_call *c)
 {
-    return buf_check(&c->url) == ST_OK && buf_check(&c->headers) == ST_OK &&
+    return buf_check(&c->url) == ST_OK && c->url.len > 0 && buf_check(&c->headers) == ST_OK &&
            buf_check(&c->body) == ST_OK;
 }
 

@@ -1,9 +1,9 @@
 """The image and the composed stack, as far as they can be tried without a container engine.
 
 `docker/pack` makes the image's root, and the program runs in it with nothing else of this machine.
-`docker/setup`, `nginx.conf` and `presignd.json` are run as they stand, but for names and ports, with
-a real nginx, Redis and store. `compose.yaml` is read; `docker compose config` reads it too where
-there is one.
+`docker/setup`, `nginx.conf` and `presignd.json` are run as they stand, but for names and ports,
+with a real nginx, Redis and store. `compose.yaml` is read; `docker compose config` reads it too
+where there is one.
 """
 import hashlib
 import json
@@ -28,6 +28,7 @@ DOCKER = TOP / "docker"
 USER = 65532
 LIMIT_S = 60
 EPOCH = 1700000000
+files_alone = pytest.mark.without_presignd
 
 
 def text_of(name):
@@ -53,7 +54,7 @@ def replaced(text, changes):
 
 @pytest.fixture(scope="module")
 def stages():
-    """{name of a stage: [(instruction, words)]}, "" for the last one, None for what is before all."""
+    """{name of a stage: [(instruction, words)]}: "" is the last one, None what is before all."""
     text = re.sub(r"\\\n", " ", re.sub(r"^\s*#.*\n", "", text_of("Dockerfile"), flags=re.M))
     out, name = {None: []}, None
     for line in filter(None, map(str.strip, text.splitlines())):
@@ -69,12 +70,14 @@ def of(stage, word):
     return [rest for w, rest in stage if w == word]
 
 
+@files_alone
 def test_packages_are_those_of_everybody(stages):
     installs = [r for s in stages.values() for r in of(s, "RUN") if "apt-get install" in r]
     assert any(r.endswith("--no-install-recommends make && tests/deps build") for r in installs)
     assert len(installs) == 2  # and the test stage's
 
 
+@files_alone
 def test_the_last_stage_is_bare(stages):
     last = stages[""]
     assert of(last, "FROM") == ["scratch"] and not of(last, "RUN")
@@ -87,6 +90,7 @@ def test_the_last_stage_is_bare(stages):
     assert of(last, "HEALTHCHECK")[0].endswith('CMD ["/usr/bin/presignd", "health"]')
 
 
+@files_alone
 def test_one_version(stages):
     version = re.search(r"^VERSION := (\S+)$", (TOP / "Makefile").read_text(), re.M)[1]
     assert f"VERSION={version}" in of(stages[""], "ARG")
@@ -94,6 +98,7 @@ def test_one_version(stages):
     assert images == [version, version]
 
 
+@files_alone
 def test_what_is_copied_is_let_in(stages):
     lines = [x for x in text_of("Dockerfile.dockerignore").splitlines() if not x.startswith("#")]
     assert lines[0] == "*"
@@ -141,12 +146,14 @@ def inside(root, *argv, env=None):
     return done.returncode, done.stdout.decode(), err
 
 
+@files_alone
 def test_two_are_one(root):
     one, two = list(entries(root)), list(entries(root.parent / "two"))
     assert one == two
     assert {e[4] for e in one} == {EPOCH * 10**9}
 
 
+@files_alone
 def test_nothing_to_climb_on(root):
     modes = {path: (mode, uid, gid) for path, mode, uid, gid, *_ in entries(root)}
     assert [p for p, (m, *_) in modes.items() if stat.S_ISREG(m) and m & 0o6000] == []
@@ -160,6 +167,7 @@ def test_nothing_to_climb_on(root):
     assert programs == {"usr/bin/presignd"}
 
 
+@files_alone
 def test_licences_of_all_that_is_in_it(root):
     listed = {p.name for p in (root / "var/lib/dpkg/status.d").iterdir()}
     assert {"libc6", "ca-certificates", "libjansson4", "libexpat1"} <= listed
@@ -174,6 +182,7 @@ def test_licences_of_all_that_is_in_it(root):
     assert (root / "etc/ssl/certs/ca-certificates.crt").read_text().count("BEGIN CERT") > 100
 
 
+@files_alone  # the leak checker needs /proc, which is not there
 def test_it_runs_there_by_environment_alone(root):
     status, out, err = inside(root, "version")
     assert status == 0 and out.startswith("presignd "), err
@@ -206,6 +215,7 @@ def compose():
 ONCE = {"setup", "bucket"}  # run to their end before the others start
 
 
+@files_alone
 def test_every_service_is_confined(compose):
     assert set(compose["services"]) == {"presignd", "front", "ledger", "store"} | ONCE
     for name, s in compose["services"].items():
@@ -220,12 +230,14 @@ def test_every_service_is_confined(compose):
             assert port.startswith("127.0.0.1:"), port
 
 
+@files_alone
 def test_every_image_is_of_a_version(compose):
     for name, s in compose["services"].items():
         image = s["image"].partition("@")[0]
         assert re.search(r":[A-Za-z.]*\d+[.-]\d+[.-]\d+\S*$", image), (name, image)
 
 
+@files_alone
 def test_who_waits_for_whom(compose):
     services = compose["services"]
     for name, s in services.items():
@@ -243,13 +255,15 @@ def test_who_waits_for_whom(compose):
     assert drain_s < 30
 
 
+@files_alone
 def test_secrets_are_files_and_each_has_its_own(compose):
     text = text_of("compose.yaml")
     assert not re.search(r"(?i)(password|secret|token|key)\w*[:=] *[\"']?[A-Za-z0-9+]{8,}", text)
     readers = {}
     for name, s in compose["services"].items():
         for v in s.get("volumes", []):
-            source, target, *mode = v.split(":") if isinstance(v, str) else (v["source"], v["target"])
+            short = v.split(":") if isinstance(v, str) else (v["source"], v["target"])
+            source, target, *mode = short
             if target == "/run/secrets":
                 assert mode == ["ro"], name
                 readers.setdefault(source, set()).add(name)
@@ -261,6 +275,7 @@ def test_secrets_are_files_and_each_has_its_own(compose):
                        "store-secrets": {"store", "bucket"}, "front-secrets": {"front"}}
 
 
+@files_alone
 def test_the_files_agree(compose):
     """Names and ports that stand in more than one file."""
     config = json.loads(text_of("presignd.json"))
@@ -280,7 +295,8 @@ def test_the_files_agree(compose):
         (["s3:ListBucket"], [f"arn:aws:s3:::{bucket['bucket']}"])]
     assert f"mc mb --ignore-existing store/{bucket['bucket']}\n" in text_of("bucket")
     written = set(re.findall(r"\b(?:presignd|ledger|store|front)/[\w.-]+", text_of("setup")))
-    named = {f"presignd/{Path(n).name}" for n in re.findall(r"/run/secrets/\w+", json.dumps(config))}
+    secrets = re.findall(r"/run/secrets/\w+", json.dumps(config))
+    named = {f"presignd/{Path(n).name}" for n in secrets}
     named |= {"ledger/users.acl", "front/cookie.conf"}
     named |= {f"store/{n}" for n in ("root-user", "root-password", "key", "secret")}
     assert written == named
@@ -297,6 +313,7 @@ def engine():
     return None
 
 
+@files_alone
 def test_compose_itself_reads_it():
     argv = engine()
     if argv is None:
@@ -313,7 +330,8 @@ SECRETS = ("presignd", "ledger", "store", "front")
 
 
 def secrets_in(folder):
-    return {f"{name}/{p.name}": p.read_text() for name in SECRETS for p in (folder / name).iterdir()}
+    files = (p for name in SECRETS for p in (folder / name).iterdir())
+    return {str(p.relative_to(folder)): p.read_text() for p in files}
 
 
 class Stack:
@@ -360,7 +378,8 @@ class Stack:
     def start_front(self):
         servers = "".join(f"server 127.0.0.1:{p} max_fails=0;" for p in self.backs)
         conf = replaced(text_of("nginx.conf"), {
-            "resolver 127.0.0.11 valid=5s;": "", "server presignd:8080 resolve max_fails=0;": servers,
+            "resolver 127.0.0.11 valid=5s;": "",
+            "server presignd:8080 resolve max_fails=0;": servers,
             "listen 8080;": f"listen 127.0.0.1:{self.port} reuseport;",
             "/tmp/": f"{self.folder}/tmp/", "/run/secrets/": f"{self.folder}/front/"})
         (self.folder / "nginx.conf").write_text(conf)
@@ -417,8 +436,9 @@ def test_secrets_are_drawn_once(stack):
     after = secrets_in(stack.folder)
     changed = {n for n in after if after[n] != before.get(n)}
     assert changed <= {"front/cookie.conf"}  # the same if it was the same second
-    assert len({after[f"presignd/{n}"] for n in ("jwt", "ledger")} | {after["store/root-password"]}) == 3
-    for name in ("presignd/jwt", "presignd/ledger", "store/root-password"):
+    drawn = ("presignd/jwt", "presignd/ledger", "store/root-password")
+    assert len({after[name] for name in drawn}) == 3
+    for name in drawn:
         assert re.fullmatch(r"[0-9a-f]{64}", after[name])
         assert stat.S_IMODE((stack.folder / name).stat().st_mode) == 0o640
     assert after["presignd/ledger"] not in after["ledger/users.acl"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import readme
 import tokens
-from service import BIN, TOP, Service, base_config, run_command
+from service import BIN, TOP, Service, base_config, merge, run_command
 from store import post
 
 STANDINS = Path(__file__).resolve().parent / "standins.py"
@@ -145,6 +145,19 @@ def test_an_unknown_command_fails(reader):
                    "curl -sS http://127.0.0.1:8080/frobnicate", "curl https://example.com/",
                    "cat /etc/presignd/frobnicate.json", "frobnicate | cat"):
         assert reader(script).returncode != 0, script
+
+
+PARTS = [f for f in readme.fences() if f.language == "json" and '"CORSRules"' not in f.text]
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda f: f"line {f.line}")
+def test_parts_of_a_configuration_are_good(tmp_path, part):
+    """Laid on the smallest one, each as a reader would."""
+    text = part.text if part.text.startswith("{") else "{" + part.text + "}"
+    config = merge(json.loads(readme.block("json", '"issuers"')), json.loads(text))
+    (tmp_path / "presignd.json").write_text(json.dumps(config))
+    status, _, err = run_command("check", "--config", tmp_path / "presignd.json")
+    assert (status, err) == (0, ""), f"README.md:{part.line}: {err}"
 
 
 # ---- what the sentences name ---------------------------------------------------------------------

@@ -150,7 +150,7 @@ class Service:
     """A running `presignd serve`. Use it as a context manager."""
 
     def __init__(self, config=None, *, args=(), env=None, credentials=CREDENTIALS, files=None,
-                 start_limit_s=START_LIMIT_S, launcher=()):
+                 start_limit_s=START_LIMIT_S, launcher=(), pass_fds=()):
         self.dir = Path(tempfile.mkdtemp(prefix="presignd-test-"))
         self.config_path = self.dir / "presignd.json"
         self.write("secret", tokens.SECRET)
@@ -165,7 +165,7 @@ class Service:
         with open(self.dir / "stdout", "wb") as out:
             self.process = subprocess.Popen(
                 argv, env=clean_environment(env, credentials), stdin=subprocess.DEVNULL, stdout=out,
-                stderr=subprocess.PIPE)
+                stderr=subprocess.PIPE, pass_fds=pass_fds)
         self.reader = threading.Thread(target=self.read_log, daemon=True)
         self.reader.start()
         try:

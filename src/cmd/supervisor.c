@@ -37,7 +37,7 @@ enum status supervisor_take(struct supervisor *s, char **environment, struct buf
     *s = SUPERVISOR_NONE;
     TRY(take_variables(s, environment, why));
     for (size_t i = 0; i < ARRAY_LEN(variables); i++)
-        unsetenv(variables[i]); /* allowed: of this process alone, and no thread is there */
+        unsetenv(variables[i]); /* allowed: no thread is there; NOLINT(concurrency-mt-unsafe) */
     return ST_OK;
 }
 

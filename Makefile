@@ -134,6 +134,7 @@ tls = $(if $(shell pkg-config --exists hiredis_ssl && echo yes),$1)
 BUILD_ID = $(or $(shell git rev-parse --short HEAD 2>/dev/null),release)
 $(B)/src/cmd/version.o: CPPFLAGS += -DPRESIGND_VERSION='"$(VERSION)"' \
     -DPRESIGND_BUILD='"$(BUILD_ID)"'
+$(B)/src/cmd/version.o: $(B)/build-id
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -170,6 +171,11 @@ $(B)/flags: FORCE
 	@mkdir -p $(@D)
 	@echo '$(subst ','\'',$(CC) $(ALL_CFLAGS))' | cmp -s - $@ || \
 	    echo '$(subst ','\'',$(CC) $(ALL_CFLAGS))' >$@
+
+# The same for what names the commit.
+$(B)/build-id: FORCE
+	@mkdir -p $(@D)
+	@id='$(BUILD_ID)'; echo "$$id" | cmp -s - $@ || echo "$$id" >$@
 
 $(B)/%.o: %.c $(B)/flags | deps-build
 	@mkdir -p $(@D)

@@ -46,13 +46,15 @@ def run(*argv, ok=True, env=None, **more):
     return done
 
 
-def make(*targets, build=BUILD, **variables):
-    """The Makefile on what is built already. What `make check` passes down is not for it."""
+def make(*targets, **variables):
+    """The Makefile on what is built already: others run the program while it is installed, so it is
+    not linked anew. What `make check` passes down is not for it."""
+    build = os.path.relpath(BUILD, TOP)
     env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     words = [f"{name}={value}" for name, value in variables.items()]
-    done = subprocess.run(["make", "-C", TOP, "NODEPS=1", f"B={os.path.relpath(build, TOP)}", *words,
-                           *targets], env=env, stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, timeout=300, check=False)
+    done = subprocess.run(["make", "-C", TOP, "-o", f"{build}/presignd", "NODEPS=1", f"B={build}",
+                           *words, *targets], env=env, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

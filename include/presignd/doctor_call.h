@@ -7,7 +7,7 @@
 
 #include "presignd/buf.h"
 
-enum { DOCTOR_CALL_MS = 6000, DOCTOR_CONNECT_MS = 3000, DOCTOR_BODY_MAX = 256 * 1024 };
+enum { DOCTOR_CALL_MS = 5000, DOCTOR_CONNECT_MS = 3000, DOCTOR_BODY_MAX = 256 * 1024 };
 
 enum reach {
     REACH_ANSWERED,

@@ -49,9 +49,11 @@ void doctor_config(struct doctor *d)
     AUTO(buf) why = BUF_INIT(WHY_MAX);
     if (config_load(&ask, &d->config, &why) != ST_OK) {
         d->config = NULL;
-        tell_lines(d, VERDICT_FAILED,
-                   why.len ? buf_view(&why) : STR("There is no memory for the configuration."),
-                   STR("Mend it; \"presignd check\" says whether it is good."));
+        tell_lines(
+            d, VERDICT_FAILED,
+            why.len ? buf_view(&why) : STR("There is no memory for the configuration."),
+            STR("Mend it, or name another file with --config; \"presignd check\" says whether "
+                "it is good."));
         return;
     }
     const struct config *c = d->config;

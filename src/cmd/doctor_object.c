@@ -99,6 +99,13 @@ static bool is_refused(const struct doctor_call *c)
     return c->reach == REACH_ANSWERED && (c->http == 401 || c->http == 403 || c->http == 404);
 }
 
+/* Neither yes nor no. */
+static void tell_odd(struct doctor *d, const struct doctor_call *c)
+{
+    SAY(d, VERDICT_WARNING, STR(""), STR("A stranger got no clear refusal: #."),
+        STR("Try again; look at the store, and at what stands before it."), answer_of(d, c));
+}
+
 #define CLOSE                                                                               \
     "Switch on the bucket's public access block (all four), and take public grants out of " \
     "its policy and ACL: aws s3api put-public-access-block."
@@ -112,8 +119,7 @@ void doctor_public_list(struct doctor *d)
     else if (c.http == 200)
         SAY(d, VERDICT_FAILED, STR(""), STR("Anybody can list the bucket."), STR(CLOSE));
     else
-        SAY(d, VERDICT_WARNING, STR(""), STR("A stranger's listing was answered #, no refusal."),
-            STR("Look at what stands before the store."), answer_of(d, &c));
+        tell_odd(d, &c);
     doctor_call_release(&c);
 }
 
@@ -144,8 +150,7 @@ void doctor_public_read(struct doctor *d)
     else if (c.http == 200)
         SAY(d, VERDICT_FAILED, STR(""), STR("Anybody can read what was uploaded."), STR(CLOSE));
     else
-        SAY(d, VERDICT_WARNING, STR(""), STR("A stranger's GET was answered #, no refusal."),
-            STR("Look at what stands before the store."), answer_of(d, &c));
+        tell_odd(d, &c);
     doctor_call_release(&c);
 }
 

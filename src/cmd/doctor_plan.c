@@ -180,14 +180,20 @@ static bool plan_by(struct doctor *d, const struct profile *p, enum method_wish 
     return good;
 }
 
+static bool serves(struct doctor *d, const struct profile *p, enum method_wish method,
+                   struct probe *out)
+{
+    return p->bucket == d->patient.bucket && p->content_types.n > 0 &&
+           p->min_bytes <= PROBE_MOST_BYTES && plan_by(d, p, method, out);
+}
+
 bool doctor_plan(struct doctor *d, enum method_wish method, struct probe *out)
 {
     const struct rules *r = &d->config->rules;
-    for (size_t i = 0; i < r->n_profiles; i++) {
-        const struct profile *p = &r->profiles[i];
-        if (p->bucket == d->patient.bucket && p->content_types.n > 0 &&
-            p->min_bytes <= PROBE_MOST_BYTES && plan_by(d, p, method, out))
+    if (r->default_profile && serves(d, r->default_profile, method, out))
+        return true;
+    for (size_t i = 0; i < r->n_profiles; i++)
+        if (serves(d, &r->profiles[i], method, out))
             return true;
-    }
     return false;
 }

@@ -16,7 +16,7 @@ import tokens
 from service import (BIN, CREDENTIALS, TOP, Service, base_config, clean_environment, run_command,
                      wait_until)
 
-COMMANDS = ("serve", "check", "token", "ledger", "health", "explain", "version")
+COMMANDS = ("serve", "check", "token", "ledger", "health", "explain", "doctor", "version")
 FILE = {"content_type": "image/png", "content_length": 1000}
 SMALL = {
     "PRESIGND__AUTH__ISSUERS": json.dumps([{

@@ -1,17 +1,19 @@
-"""`presignd doctor`: a healthy store has nothing failed, and each planted fault is found, named once,
-with what to do about it, in words and as JSON.
+"""`presignd doctor`: a healthy store has nothing failed, and each planted fault is found and named
+once, with what to do about it, in words and as JSON.
 
 The store is a real one (Ceph's gateway); what it never says (another clock, a region) a relay in
 front of it says.
 """
+import datetime
+import ipaddress
 import json
 import os
 import pty
 import re
-import shutil
 import ssl
 import subprocess
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import boto3
@@ -20,6 +22,10 @@ import pytest
 import readme
 import redis_server
 import tokens
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from imds import Imds
 from jwks import Jwks
 from service import BIN, base_config, clean_environment, run_command
@@ -65,11 +71,13 @@ def examine(tmp_path, rgw):
     (tmp_path / "secret").write_bytes(
         tokens.SECRET if isinstance(tokens.SECRET, bytes) else tokens.SECRET.encode())
 
-    def run(*args, env=None, credentials=None, bucket=None, report=True, credentials_=None, **config):
+    def run(*args, env=None, credentials=None, bucket=None, report=True, credentials_=None,
+            more_buckets=None, **config):
         config.setdefault("profiles", {"default": PROFILE})
         if credentials_:
             config["credentials"] = credentials_
-        whole = base_config(**config) | {"buckets": {"main": rgw.bucket_config() | (bucket or {})}}
+        buckets = {"main": rgw.bucket_config() | (bucket or {})} | (more_buckets or {})
+        whole = base_config(**config) | {"buckets": buckets}
         path = tmp_path / "presignd.json"
         path.write_text(json.dumps(whole).replace("{dir}", str(tmp_path)))
         credentials = rgw.credentials if credentials is None else credentials
@@ -162,7 +170,8 @@ def test_colour(tmp_path, env, coloured):
     ours, theirs = pty.openpty()
     try:
         subprocess.run([BIN, "doctor", "--config", tmp_path / "none"], stdout=theirs,
-                       stdin=subprocess.DEVNULL, env=clean_environment(env), timeout=20, check=False)
+                       stdin=subprocess.DEVNULL, env=clean_environment(env), timeout=20,
+                       check=False)
         assert (b"\033[31mFAIL\033[0m" in os.read(ours, 65536)) == coloured
     finally:
         os.close(ours)
@@ -173,6 +182,19 @@ def test_colour(tmp_path, env, coloured):
 def test_wrong_usage(args):
     status, out, err = run_command("doctor", *args)
     assert (status, out) == (2, "") and "usage: presignd doctor" in err
+
+
+def test_one_of_two_buckets(examine, rgw):
+    two = {"other": rgw.bucket_config() | {"bucket": "nobody-has-this"}}
+    assert examine(more_buckets=two).only_failed("bucket")["bucket"] == "other"
+    r = examine("--bucket", "main", more_buckets=two)
+    assert r.status == 0 and {f["bucket"] for f in r.findings} == {"", "main"}
+
+
+def test_a_bucket_without_profiles(examine, rgw):
+    r = examine("--bucket", "spare", more_buckets={"spare": rgw.bucket_config()})
+    assert r.status == 0 and r.of("signature", "ok")
+    assert "no profile" in r.of("upload", "not_tried")[0]["says"]
 
 
 def test_unknown_bucket(examine):
@@ -336,19 +358,39 @@ def test_silent_endpoint(examine, relay):
     assert f["says"].startswith("HTTP: ")
 
 
+def test_every_call_ends(examine, relay):
+    relay.set({"HEAD": {"hang": True}})
+    began = time.monotonic()
+    f = examine(bucket={"endpoint": relay.url}).only_failed("endpoint")
+    assert "gave no answer" in f["says"] and time.monotonic() - began < 15
+
+
+def self_signed(path):
+    """A key and a certificate for 127.0.0.1 that nobody vouches for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    day = datetime.timedelta(days=1)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    certificate = (x509.CertificateBuilder().subject_name(name).issuer_name(name)
+                   .public_key(key.public_key()).serial_number(1).not_valid_before(now - day)
+                   .not_valid_after(now + day)
+                   .add_extension(x509.SubjectAlternativeName([address]), False)
+                   .sign(key, hashes.SHA256()))
+    path.write_bytes(key.private_bytes(serialization.Encoding.PEM,
+                                       serialization.PrivateFormat.PKCS8,
+                                       serialization.NoEncryption()) +
+                     certificate.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
 class Tls(HTTPServer):
-    """Somebody with a certificate that nobody vouches for."""
+    """Somebody with such a certificate."""
 
     def __init__(self, folder):
         super().__init__(("127.0.0.1", 0), BaseHTTPRequestHandler)
-        pem = folder / "tls.pem"
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-                        "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
-                        "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", pem, "-out",
-                        folder / "cert.pem"], check=True, capture_output=True, timeout=20)
-        pem.write_text(pem.read_text() + (folder / "cert.pem").read_text())
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(pem)
+        context.load_cert_chain(self_signed(folder / "tls.pem"))
         self.socket = context.wrap_socket(self.socket, server_side=True)
         self.thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
         self.thread.start()
@@ -357,7 +399,6 @@ class Tls(HTTPServer):
         pass
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
 def test_certificate(examine, tmp_path):
     server = Tls(tmp_path)
     try:
@@ -370,7 +411,8 @@ def test_certificate(examine, tmp_path):
 
 
 def test_not_tls(examine, rgw):
-    f = examine(bucket={"endpoint": rgw.endpoint.replace("http:", "https:")}).only_failed("endpoint")
+    endpoint = rgw.endpoint.replace("http:", "https:")
+    f = examine(bucket={"endpoint": endpoint}).only_failed("endpoint")
     assert f["says"].startswith("TLS: no handshake") and "http://" in f["todo"]
 
 
@@ -416,7 +458,8 @@ REGION_ERROR = ("<Error><Code>{}</Code><Message>the region is wrong</Message>"
                 "<Region>ap-south-1</Region></Error>")
 
 
-@pytest.mark.parametrize("code", ["AuthorizationHeaderMalformed", "AuthorizationQueryParametersError"])
+@pytest.mark.parametrize("code", ["AuthorizationHeaderMalformed",
+                                  "AuthorizationQueryParametersError"])
 def test_wrong_region_by_the_signature(examine, relay, code):
     relay.set({"GET": {"status": 400, "body": REGION_ERROR.format(code), "times": 1}})
     f = examine(bucket={"endpoint": relay.url}).only_failed("signature")
@@ -445,8 +488,9 @@ def test_unknown_key(examine, rgw):
 
 
 def test_expired_token(examine, relay):
-    relay.set({"GET": {"status": 400, "body": "<Error><Code>ExpiredToken</Code><Message>The provided"
-                       " token has expired.</Message></Error>", "times": 1}})
+    relay.set({"GET": {"status": 400, "times": 1,
+                       "body": "<Error><Code>ExpiredToken</Code><Message>The provided token has "
+                               "expired.</Message></Error>"}})
     f = examine(bucket={"endpoint": relay.url}).only_failed("signature")
     assert "have ended" in f["says"]
 

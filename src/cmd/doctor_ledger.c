@@ -9,7 +9,7 @@
 #include "presignd/doctor.h"
 #include "presignd/ledger_sqlite.h"
 
-enum { WHY_MAX = 4096, PATH_LIMIT = 4096, REDIS_MS = 2000, TURN_MS = 100 };
+enum { WHY_MAX = 4096, PATH_LIMIT = 4096, REDIS_MS = 1500, TURN_MS = 100 };
 
 /* ---- SQLite ------------------------------------------------------------------------------------- */
 

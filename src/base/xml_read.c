@@ -8,6 +8,13 @@
 
 #include <expat.h>
 
+/* expat 2.9 has the line as 64 bits everywhere, and deprecates the other. */
+#if XML_MAJOR_VERSION * 100 + XML_MINOR_VERSION >= 209
+#    define line_of(parser) XML_GetCurrentLineNumber64(parser)
+#else
+#    define line_of(parser) XML_GetCurrentLineNumber(parser)
+#endif
+
 /* ---- memory that wipes itself ------------------------------------------------------------------- */
 
 struct block {
@@ -114,7 +121,7 @@ static void walk(struct xml_reader *r, struct str text)
         return;
     const bool no_memory = XML_GetErrorCode(r->parser) == XML_ERROR_NO_MEMORY;
     r->outcome = no_memory ? XML_OUTCOME_NO_MEMORY : XML_OUTCOME_BROKEN;
-    r->line = (int64_t)XML_GetCurrentLineNumber(r->parser);
+    r->line = (int64_t)line_of(r->parser);
 }
 
 enum xml_outcome xml_read(struct xml_reader *r, struct str text, int depth_max)

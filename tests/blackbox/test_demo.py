@@ -105,5 +105,5 @@ def test_a_file_given_to_the_page_lands_in_the_bucket(demo, browser, tmp_path):
     assert [(key.rsplit("/", 1)[1], data) for key, data in new] == [(file.name, file.read_bytes())]
 
     assert demo.interrupt() == 0
-    wait_until(lambda: not any(map(runs, demo.pids)))
+    wait_until(lambda: not any(map(runs, demo.pids)), END_LIMIT_S)
     assert [p.name for p in tmp_path.iterdir()] == [file.name]

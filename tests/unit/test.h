@@ -58,8 +58,13 @@ static inline void check_bytes(const char *name, const char *got, size_t got_len
     check_bytes((name), (got), (got_len), (want), (want_len))
 
 /* Anything with .ptr and .len (struct str, struct buf) against the same, or against a text. */
-#define CHECK_STR(name, got, want)  check_bytes((name), (got).ptr, (got).len, (want).ptr, (want).len)
-#define CHECK_TEXT(name, got, text) check_bytes((name), (got).ptr, (got).len, (text), strlen(text))
+#define CHECK_STR(name, got, want)                                       \
+    do {                                                                 \
+        const __typeof__(got) one_ = (got);                              \
+        const __typeof__(want) other_ = (want);                          \
+        check_bytes((name), one_.ptr, one_.len, other_.ptr, other_.len); \
+    } while (0)
+#define CHECK_TEXT(name, got, text) CHECK_STR(name, got, str_from(text))
 
 #define TEST_MAIN(...)                                      \
     int main(void)                                          \

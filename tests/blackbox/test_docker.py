@@ -280,6 +280,8 @@ def test_the_files_agree(compose):
     """Names and ports that stand in more than one file."""
     config = json.loads(text_of("presignd.json"))
     services = compose["services"]
+    # it asks for no token, and nobody scrapes it here: not for the other containers
+    assert config["admin_listen"] == "127.0.0.1:9090"
     assert "redis://ledger:6379/0" == config["ledger"]["url"]
     assert config["ledger"]["replicas"] == services["presignd"]["deploy"]["replicas"]
     bucket = config["buckets"]["main"]
@@ -365,7 +367,7 @@ class Stack:
 
     def config(self, ledger_url, store_url, port):
         changes = {"/run/secrets/": f"{self.folder}/presignd/", "0.0.0.0:8080": f"127.0.0.1:{port}",
-                   "0.0.0.0:9090": "127.0.0.1:0", "http://127.0.0.1:8080": self.url,
+                   "127.0.0.1:9090": "127.0.0.1:0", "http://127.0.0.1:8080": self.url,
                    "http://localhost:9000": store_url, "http://store:9000": self.rgw.endpoint,
                    '"uploads"': f'"{self.rgw.bucket}"', "redis://ledger:6379/0": ledger_url}
         # one loop could not share its port with the socket that holds it

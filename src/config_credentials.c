@@ -216,22 +216,12 @@ static struct str arn_partition(struct str arn)
     return part;
 }
 
-/* "PREFIX*", or with a bucket its ARN before it; each once. */
-static void add_pattern(struct making *m, json_t *list, struct str bucket, struct str tail)
+static void add_once(struct making *m, json_t *list, struct str text)
 {
-    AUTO(buf) text = BUF_INIT(8192);
-    if (bucket.len) {
-        buf_lit(&text, "arn:");
-        buf_str(&text, arn_partition(m->c->env.role.role_arn));
-        buf_lit(&text, ":s3:::");
-        buf_str(&text, bucket);
-    }
-    buf_str(&text, tail);
-    const struct str new = buf_view(&text);
     for (size_t i = 0; i < json_array_size(list); i++)
-        if (str_equal(str_from(json_string_value(json_array_get(list, i))), new))
+        if (str_equal(str_from(json_string_value(json_array_get(list, i))), text))
             return;
-    if (buf_check(&text) != ST_OK || json_array_append_new(list, json_stringn(new.ptr, new.len)))
+    if (json_array_append_new(list, json_stringn(text.ptr, text.len)))
         m->no_memory = true;
 }
 
@@ -275,35 +265,103 @@ static struct str fixed_prefix(struct making *m, const struct profile *p)
     return prefix;
 }
 
+/* What a profile adds: its keys to `objects`, their beginning to what `prefixes` has of its bucket. */
+static void add_profile(struct making *m, const struct profile *p, json_t *objects,
+                        json_t *prefixes)
+{
+    AUTO(buf) pattern = BUF_INIT(4096);
+    AUTO(buf) arn = BUF_INIT(8192);
+    buf_str(&pattern, fixed_prefix(m, p));
+    buf_lit(&pattern, "*");
+    buf_lit(&arn, "arn:");
+    buf_str(&arn, arn_partition(m->c->env.role.role_arn));
+    buf_lit(&arn, ":s3:::");
+    buf_str(&arn, p->bucket->where.bucket);
+    const char *bucket = buf_cstr(&arn);
+    if (bucket && !json_object_get(prefixes, bucket) &&
+        json_object_set_new(prefixes, bucket, json_array()))
+        m->no_memory = true;
+    if (bucket)
+        add_once(m, json_object_get(prefixes, bucket), buf_view(&pattern));
+    buf_lit(&arn, "/");
+    buf_str(&arn, buf_view(&pattern));
+    if (buf_check(&arn) != ST_OK)
+        m->no_memory = true;
+    else
+        add_once(m, objects, buf_view(&arn));
+}
+
+/* Which of the statements from `first` on lists under just these prefixes; NULL: none. */
+static json_t *find_list(const json_t *statements, size_t first, const json_t *prefixes)
+{
+    for (size_t i = first; i < json_array_size(statements); i++) {
+        json_t *statement = json_array_get(statements, i);
+        const json_t *like = json_object_get(json_object_get(statement, "Condition"), "StringLike");
+        if (json_equal(json_object_get(like, "s3:prefix"), prefixes))
+            return statement;
+    }
+    return NULL;
+}
+
 /*
- * What packets and HEADs need, under the prefixes. A session may what both this and the role allow, so
- * the keys of KMS can be named loosely: the role says which. They are left out for stores of others,
- * which may not know the word.
+ * So that a missing object is 404 and not 403. A statement allows each of its prefixes in each of its
+ * buckets, so buckets share one only where their prefixes are the same.
  */
-static json_t *session_policy(struct making *m, json_t *objects, json_t *buckets, json_t *prefixes)
+static void add_lists(struct making *m, json_t *statements, json_t *prefixes)
+{
+    const char *bucket;
+    json_t *its;
+    const size_t first = json_array_size(statements);
+    json_object_foreach(prefixes, bucket, its)
+    {
+        const json_t *same = find_list(statements, first, its);
+        if (same)
+            add_once(m, json_object_get(same, "Resource"), str_from(bucket));
+        else if (json_array_append_new(
+                     statements, json_pack("{s:s, s:s, s:[s], s:{s:{s:O}}}", "Effect", "Allow",
+                                           "Action", "s3:ListBucket", "Resource", bucket,
+                                           "Condition", "StringLike", "s3:prefix", its)))
+            m->no_memory = true;
+    }
+}
+
+/*
+ * With a key of KMS an upload in one piece makes a data key; to decrypt is for parts, which no packet
+ * has, and for looking at objects. Which key it is the bucket says, and this cannot know: the session
+ * may what both this and the role allow, and the role names it. Stores of others may not know the word.
+ */
+static void add_kms(struct making *m, json_t *statements, bool looks)
 {
     const struct rules *r = &m->c->rules;
     bool aws = false;
     for (size_t i = 0; i < r->n_buckets; i++)
         aws = aws || !r->buckets[i].where.endpoint.len;
+    if (!aws)
+        return;
+    json_t *actions = json_array();
+    add_action(m, actions, true, "kms:GenerateDataKey");
+    add_action(m, actions, looks, "kms:Decrypt");
+    if (json_array_append_new(statements, json_pack("{s:s, s:o, s:s}", "Effect", "Allow", "Action",
+                                                    actions, "Resource", "*")))
+        m->no_memory = true;
+}
+
+/* What packets and HEADs need, under the prefixes. */
+static json_t *session_policy(struct making *m, json_t *objects, json_t *prefixes)
+{
+    const struct rules *r = &m->c->rules;
+    const bool looks = m->c->ledger.backend != LEDGER_NONE;
     json_t *actions = json_array();
     add_action(m, actions, true, "s3:PutObject");
     add_action(m, actions, any_sends(r, STR("acl")), "s3:PutObjectAcl");
     add_action(m, actions, any_sends(r, STR("tagging")), "s3:PutObjectTagging");
-    const bool looks = m->c->ledger.backend != LEDGER_NONE;
     add_action(m, actions, looks, "s3:GetObject");
     json_t *all = json_pack("{s:s, s:[{s:s, s:o, s:O}]}", "Version", "2012-10-17", "Statement",
                             "Effect", "Allow", "Action", actions, "Resource", objects);
-    json_t *list = json_object_get(all, "Statement");
-    if (looks &&
-        json_array_append_new(list, json_pack("{s:s, s:s, s:O, s:{s:{s:O}}}", "Effect", "Allow",
-                                              "Action", "s3:ListBucket", "Resource", buckets,
-                                              "Condition", "StringLike", "s3:prefix", prefixes)))
-        m->no_memory = true;
-    if (aws && json_array_append_new(list, json_pack("{s:s, s:[s,s], s:s}", "Effect", "Allow",
-                                                     "Action", "kms:GenerateDataKey", "kms:Decrypt",
-                                                     "Resource", "*")))
-        m->no_memory = true;
+    json_t *statements = json_object_get(all, "Statement");
+    if (looks)
+        add_lists(m, statements, prefixes);
+    add_kms(m, statements, looks);
     return all;
 }
 
@@ -312,27 +370,16 @@ void config_take_session_policy(struct making *m)
     const struct raw_role *raw = m->raw.credentials.assume_role;
     if (m->bad || !raw || !is_prefix(raw->policy))
         return;
-    json_t *objects = json_array(), *buckets = json_array(), *prefixes = json_array();
-    const struct rules *r = &m->c->rules;
-    for (size_t i = 0; i < r->n_profiles; i++) {
-        const struct str bucket = r->profiles[i].bucket->where.bucket;
-        AUTO(buf) tail = BUF_INIT(4096);
-        buf_lit(&tail, "/");
-        buf_str(&tail, fixed_prefix(m, &r->profiles[i]));
-        buf_lit(&tail, "*");
-        const struct str pattern = buf_view(&tail);
-        add_pattern(m, objects, bucket, pattern);
-        add_pattern(m, buckets, bucket, STR(""));
-        add_pattern(m, prefixes, STR(""), str_slice(pattern, 1, pattern.len));
-    }
-    json_t *policy = session_policy(m, objects, buckets, prefixes);
+    json_t *objects = json_array(), *prefixes = json_object(); /* by the bucket's ARN */
+    for (size_t i = 0; i < m->c->rules.n_profiles; i++)
+        add_profile(m, &m->c->rules.profiles[i], objects, prefixes);
+    json_t *policy = session_policy(m, objects, prefixes);
     if (!policy)
         m->no_memory = true;
     else if (!m->bad)
         keep_policy(m, policy);
     json_decref(policy);
     json_decref(objects);
-    json_decref(buckets);
     json_decref(prefixes);
 }
 

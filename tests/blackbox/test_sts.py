@@ -268,27 +268,39 @@ def allow(actions, resources, **more):
     return {"Effect": "Allow", "Action": actions, "Resource": resources} | more
 
 
+def looks(prefixes, *buckets):
+    return allow("s3:ListBucket", [f"arn:aws:s3:::{b}" for b in buckets],
+                 Condition={"StringLike": {"s3:prefix": prefixes}})
+
+
 KMS = allow(["kms:GenerateDataKey", "kms:Decrypt"], "*")
+UPLOADS_ONLY = allow(["kms:GenerateDataKey"], "*")
 PNG = {"bucket": "main", "content_types": ["image/png"], "max_bytes": 9}
 POLICIES = {
     # name: (what is laid on the configuration, the role, the statements)
     "one folder": (
         {"profiles": {"default": {"key": "up/{user}/{uuid}"}}}, ROLE,
         [allow(["s3:PutObject", "s3:GetObject"], ["arn:aws:s3:::test-bucket/up/*"]),
-         allow("s3:ListBucket", ["arn:aws:s3:::test-bucket"],
-               Condition={"StringLike": {"s3:prefix": ["up/*"]}}), KMS]),
+         looks(["up/*"], "test-bucket"), KMS]),
     "nothing is looked at": (
         {"profiles": {"default": {"key": "up-{uuid}"}}, "ledger": {"backend": "none"}},
         ROLE.replace("aws", "aws-cn"),
-        [allow(["s3:PutObject"], ["arn:aws-cn:s3:::test-bucket/up-*"]), KMS]),
+        [allow(["s3:PutObject"], ["arn:aws-cn:s3:::test-bucket/up-*"]), UPLOADS_ONLY]),
     "more is sent": (
         {"profiles": {"default": {"key": "ü/{uuid}", "fields": {"acl": "private"}},
                       "other": PNG | {"key": "v/{uuid}", "fields": {"tagging": {"a": "{user}"}}},
                       "same": PNG | {"key": "v/{user}/{uuid}"}}}, ROLE,
         [allow(["s3:PutObject", "s3:PutObjectAcl", "s3:PutObjectTagging", "s3:GetObject"],
                ["arn:aws:s3:::test-bucket/ü/*", "arn:aws:s3:::test-bucket/v/*"]),
-         allow("s3:ListBucket", ["arn:aws:s3:::test-bucket"],
-               Condition={"StringLike": {"s3:prefix": ["ü/*", "v/*"]}}), KMS]),
+         looks(["ü/*", "v/*"], "test-bucket"), KMS]),
+    "two buckets": (
+        {"buckets": {n: {"bucket": n, "region": "us-east-1"} for n in ("other", "third")},
+         "profiles": {"default": {"key": "up/{uuid}"},
+                      "other": PNG | {"bucket": "other", "key": "secret/{uuid}"},
+                      "third": PNG | {"bucket": "third", "key": "up/{uuid}"}}}, ROLE,
+        [allow(["s3:PutObject", "s3:GetObject"],
+               [f"arn:aws:s3:::{x}/*" for x in ("test-bucket/up", "other/secret", "third/up")]),
+         looks(["up/*"], "test-bucket", "third"), looks(["secret/*"], "other"), KMS]),
     "a store of one's own": (
         {"buckets": {"main": {"endpoint": "https://s3.test"}}, "ledger": {"backend": "none"},
          "profiles": {"default": {"key": "up/{uuid}"}}}, ROLE,

@@ -1,7 +1,7 @@
 /*
  * cmd - the subcommands. Each gets the arguments after its name and returns the exit status:
- * 0 good, 1 the answer is no or something failed, 2 wrong usage. Answers on stdout, complaints on
- * stderr.
+ * 0 good, 1 the answer is no or something failed, 2 wrong usage; serve has 78 (EX_CONFIG) for a
+ * configuration that it cannot start with. Answers on stdout, complaints on stderr.
  */
 #ifndef PRESIGND_CMD_H
 #define PRESIGND_CMD_H

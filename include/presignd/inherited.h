@@ -28,7 +28,8 @@ struct inherited_ask {
  * The descriptors that are meant for this process: those named "public" and "admin"; a single one
  * without a name is the public one. From then on they close on exec, never block, and what they
  * accept sends without delay. None, for another process or not set: ST_OK. ST_INVALID with why: a
- * count, a name or a descriptor that makes no sense; *out is then INHERITED_NONE and nothing is closed.
+ * count, a name or a descriptor that makes no sense, or both at one address; *out is then
+ * INHERITED_NONE and nothing is closed.
  */
 MUST_CHECK enum status inherited_take(struct inherited *out, const struct inherited_ask *ask,
                                       struct buf *why);

@@ -23,8 +23,8 @@ struct supervisor {
 #define SUPERVISOR_NONE ((struct supervisor){ .notify = { .fd = -1 }, .sockets = INHERITED_NONE })
 
 /*
- * Takes what the environment says of a manager out of it; before any thread is there. ST_INVALID or
- * ST_INTERNAL with why.
+ * Takes what the environment says of a manager out of it; before any thread is there. A manager that
+ * cannot be told anything is a warning in the log. ST_INVALID or ST_INTERNAL with why.
  */
 MUST_CHECK enum status supervisor_take(struct supervisor *s, char **environment, struct buf *why);
 

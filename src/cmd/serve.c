@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/epoll.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "presignd/api.h"
@@ -417,10 +418,17 @@ static enum status take_from_manager(struct service *s, struct buf *why)
     return ST_INVALID;
 }
 
+/* Who is told what to mend: starting anew does not help there. */
+static int code_of(enum status st)
+{
+    return st == ST_INVALID ? EX_CONFIG : 1;
+}
+
 static int run(struct service *s)
 {
     AUTO(buf) why = BUF_INIT(WHY_MAX);
     enum status st = take_from_manager(s, &why);
+    const int code = code_of(st);
     if (st == ST_OK)
         st = build(s, &why);
     if (st == ST_OK)
@@ -428,7 +436,7 @@ static int run(struct service *s)
     if (st != ST_OK) {
         fprintf(stderr, "presignd: cannot start: %.*s\n",
                 STR_ARGS(why.len ? buf_view(&why) : str_from(status_name(st))));
-        return 1;
+        return code;
     }
     say_listening(s);
     say_ready(s, STR(""));
@@ -477,8 +485,9 @@ static int serve(const char *path, bool dev)
         .reload = { .ask = { .path = path, .dev = dev, .environment = environ },
                     .done = reload_done },
     };
-    int code = 1;
-    if (load_first(&s, &s.reload) == ST_OK) {
+    const enum status st = load_first(&s, &s.reload);
+    int code = code_of(st);
+    if (st == ST_OK) {
         s.config = TAKE(s.reload.config);
         log_setup(STDERR_FILENO, s.config->log_level);
         log_warnings(s.config, &s.reload);

@@ -15,6 +15,17 @@ enum { AGAIN_MS = 50 };
 
 /* ---- the environment ---------------------------------------------------------------------------- */
 
+/* A form of address that only newer managers know is no reason to serve nobody. */
+static enum status open_notify(struct supervisor *s, struct str name, struct buf *why)
+{
+    const enum status st = notify_open(&s->notify, name, why);
+    if (st != ST_INVALID)
+        return st;
+    log_say(LOG_LEVEL_WARN, "manager_not_told", buf_view(why), loop_clock_wall_us());
+    buf_reset(why);
+    return ST_OK;
+}
+
 static enum status take_variables(struct supervisor *s, char **environment, struct buf *why)
 {
     const struct inherited_ask ask = {
@@ -27,7 +38,7 @@ static enum status take_variables(struct supervisor *s, char **environment, stru
     TRY(inherited_take(&s->sockets, &ask, why));
     TRY(notify_interval(config_env_get(environment, "WATCHDOG_USEC"),
                         config_env_get(environment, "WATCHDOG_PID"), getpid(), &s->every_ms, why));
-    return notify_open(&s->notify, config_env_get(environment, "NOTIFY_SOCKET"), why);
+    return open_notify(s, config_env_get(environment, "NOTIFY_SOCKET"), why);
 }
 
 enum status supervisor_take(struct supervisor *s, char **environment, struct buf *why)

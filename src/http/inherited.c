@@ -119,6 +119,16 @@ static enum status take_one(struct inherited *in, int fd, struct str name, struc
     return ST_OK;
 }
 
+/* Who connects would reach the one or the other by chance. */
+static bool same_address(int a, int b)
+{
+    char space_a[INET6_ADDRSTRLEN + 16], space_b[INET6_ADDRSTRLEN + 16];
+    struct buf at_a = BUF_FIXED(space_a), at_b = BUF_FIXED(space_b);
+    uint16_t port;
+    return inherited_address(a, &at_a, &port) && inherited_address(b, &at_b, &port) &&
+           str_equal(buf_view(&at_a), buf_view(&at_b));
+}
+
 static enum status no_number(struct str name, struct buf *why)
 {
     buf_str(why, name);
@@ -147,6 +157,8 @@ enum status inherited_take(struct inherited *out, const struct inherited_ask *as
             name = nameless ? STR("public") : STR("");
         TRY(take_one(&found, ask->first_fd + (int)i, name, why));
     }
+    if (same_address(found.public_fd, found.admin_fd))
+        return complain(why, found.admin_fd, STR("admin"), "listens where the public one does");
     *out = found;
     return ST_OK;
 }

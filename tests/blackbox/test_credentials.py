@@ -8,6 +8,7 @@ import concurrent.futures
 import hashlib
 import hmac
 import json
+import os
 import re
 import resource
 import socket
@@ -561,5 +562,5 @@ def test_refused_at_start(tmp_path, name):
     path.write_text(json.dumps(config(provider)).replace("{dir}", str(tmp_path)))
     done = subprocess.run([BIN, "serve", "--config", path], env=clean_environment(env, None),
                           stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
-    assert done.returncode == 1, done
+    assert done.returncode == os.EX_CONFIG, done
     assert says in done.stderr.decode()

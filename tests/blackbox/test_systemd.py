@@ -3,6 +3,7 @@ inherited sockets (sd_listen_fds(3)). Then the unit files, as systemd-analyze se
 import concurrent.futures
 import contextlib
 import json
+import os
 import re
 import shutil
 import signal
@@ -214,7 +215,7 @@ def start_fault(sockets, names, *args):
     how = handing_down(sockets, names)
     done = subprocess.run([*how["launcher"], BIN, "serve", *args], pass_fds=how["pass_fds"],
                           env=clean_environment(), capture_output=True, timeout=30, check=False)
-    assert done.returncode == 1 and not done.stdout
+    assert done.returncode == os.EX_CONFIG and not done.stdout
     return done.stderr.decode()
 
 
@@ -239,7 +240,8 @@ def test_wrong_descriptors(listener, config_args, tmp_path):
                 ([local], "public", "no internet socket"), ([a_file], "public", "no socket"),
                 ([listener], "presignd.socket", "FileDescriptorName= is public or admin"),
                 ([listener, listener], "", "FileDescriptorName= is public or admin"),
-                ([listener, listener], "public:public", "second of its name")):
+                ([listener, listener], "public:public", "second of its name"),
+                ([listener, listener], "public:admin", "where the public one does")):
             err = start_fault(sockets, names, *config_args)
             assert "cannot start: inherited descriptor 3" in err or \
                    "cannot start: inherited descriptor 4" in err, err
@@ -251,11 +253,37 @@ def test_dev_takes_no_socket(listener):
 
 
 def test_wrong_manager(config_args):
-    for name, value in (("NOTIFY_SOCKET", "somewhere"), ("WATCHDOG_USEC", "soon")):
-        done = subprocess.run([BIN, "serve", *config_args], env=clean_environment({name: value}),
-                              capture_output=True, timeout=30, check=False)
-        assert done.returncode == 1
-        assert f"cannot start: {name}" in done.stderr.decode()
+    done = subprocess.run([BIN, "serve", *config_args],
+                          env=clean_environment({"WATCHDOG_USEC": "soon"}),
+                          capture_output=True, timeout=30, check=False)
+    assert done.returncode == os.EX_CONFIG
+    assert "cannot start: WATCHDOG_USEC" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("name", ["vsock:2:1234", "somewhere"])
+def test_a_manager_at_an_address_of_another_kind(presignd, name):
+    s = presignd(env={"NOTIFY_SOCKET": name})
+    assert f'"{name}"' in s.logs("manager_not_told")[0]["message"]
+    assert s.get("/livez").status == 200
+
+
+def test_a_fault_that_no_restart_mends_has_a_status_of_its_own(tmp_path, config_args):
+    """Not so what may pass, as a port that somebody else has."""
+    def status(path):
+        return subprocess.run([BIN, "serve", "--config", path], env=clean_environment(),
+                              capture_output=True, timeout=30, check=False).returncode
+
+    good = json.loads(config_args[1].read_text())
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for name, config, want in (
+                ("unknown member", good | {"nonsense": 1}, os.EX_CONFIG),
+                ("no secret", good | {"auth": {"issuers": [
+                    good["auth"]["issuers"][0] | {"secret_file": "/nowhere"}]}}, os.EX_CONFIG),
+                ("taken port", good | {"listen": f"127.0.0.1:{port}"}, 1)):
+            (tmp_path / "other.json").write_text(json.dumps(config))
+            assert status(tmp_path / "other.json") == want, name
+    assert status(tmp_path / "none.json") == 1
 
 
 # ---- restarts ------------------------------------------------------------------------------------
@@ -371,6 +399,9 @@ def test_unit_and_program_agree():
     service = (TOP / "systemd/presignd.service").read_text()
     assert re.search(r"^Type=notify$", service, re.M)
     assert re.search(r"^ExecStart=/usr/bin/presignd serve$", service, re.M)
+    # One that gives up takes the socket along.
+    assert re.findall(r"^(StartLimit\w*|Restart(?!Sec)\w*)=(.*)$", service, re.M) == [
+        ("StartLimitIntervalSec", "0"), ("Restart", "on-failure")]
     names = re.findall(r"^FileDescriptorName=(.*)$", (TOP / "systemd/presignd.socket").read_text(),
                        re.M)
     assert names == ["public"]

@@ -14,7 +14,7 @@
 
 enum { FIRST = 200, PLACES = 3, OWN_PID = 42 };
 
-enum kind { CLOSED, LISTENS, LISTENS_SIX, SILENT, DATAGRAMS, LOCAL, A_FILE };
+enum kind { CLOSED, LISTENS, LISTENS_SIX, SILENT, DATAGRAMS, LOCAL, A_FILE, THE_FIRST };
 
 static void bind_free(int fd, int family)
 {
@@ -36,6 +36,8 @@ static void bind_free(int fd, int family)
 
 static int make(enum kind kind)
 {
+    if (kind == THE_FIRST)
+        return dup(FIRST);
     if (kind == A_FILE)
         return open("/dev/null", O_RDWR | O_CLOEXEC);
     const int family = kind == LISTENS_SIX ? AF_INET6 : kind == LOCAL ? AF_UNIX : AF_INET;
@@ -84,6 +86,7 @@ static const struct {
     { "empty name",        STR_INIT("42"), STR_INIT("2"), STR_INIT("public:"),      { LISTENS, LISTENS },     ST_INVALID, -1, -1 },
     { "the unit's name",   STR_INIT("42"), STR_INIT("1"), STR_INIT("presignd.socket"), { LISTENS },           ST_INVALID, -1, -1 },
     { "twice the same",    STR_INIT("42"), STR_INIT("2"), STR_INIT("public:public"), { LISTENS, LISTENS },    ST_INVALID, -1, -1 },
+    { "both the same",     STR_INIT("42"), STR_INIT("2"), STR_INIT("public:admin"), { LISTENS, THE_FIRST },   ST_INVALID, -1, -1 },
     { "three",             STR_INIT("42"), STR_INIT("3"), STR_INIT("public:admin:more"), { LISTENS, LISTENS, LISTENS }, ST_INVALID, -1, -1 },
     { "not open",          STR_INIT("42"), STR_INIT("1"), STR_INIT("public"),       { CLOSED },               ST_INVALID, -1, -1 },
     { "second not open",   STR_INIT("42"), STR_INIT("2"), STR_INIT("public:admin"), { LISTENS, CLOSED },      ST_INVALID, -1, -1 },

@@ -37,7 +37,7 @@ struct cred_env {
     bool imds_disabled;                           /* AWS_EC2_METADATA_DISABLED */
     struct str role_arn, web_identity_token_file, role_session_name;
     struct str file, profile; /* of the file provider; profile "" = default */
-    struct str config_file;   /* read after it, where it has no keys of the profile; "" = not */
+    struct str config_file;   /* read after it: keys that it lacks, a role before any; "" = not */
     struct str region;        /* of STS: credentials.region, else AWS_REGION */
     struct str sts_endpoint;  /* scheme://host[:port]; "" = AWS's of the region */
     struct cred_role role;

@@ -1,11 +1,12 @@
 /*
  * cred_file - a profile of the shared credentials file: keys that a person or a tool wrote there, or
- * in the config file beside it, which is looked at where the first has no keys of the profile.
+ * in the config file beside it where the first has none of the profile.
  *
  * Source: AWS SDKs and Tools Reference Guide, "Shared config and credentials files". Only keys are
- * taken, both of a pair from one file. A profile that names a role, a program or a sign-on instead of keys asks for something that
- * is done elsewhere here, or not at all, and is told so: to pass over it would be to sign with other
- * rights than somebody meant.
+ * taken, both of a pair from one file. A profile that names a program or a sign-on instead of keys
+ * asks for something that is not done here, and is told so: to pass over it would be to sign with
+ * other rights than somebody meant. A role goes before keys in all of the SDKs, whichever of the two
+ * files names it; so the config file is read even where the first has keys.
  *
  * A file is opened anew each time (secret volumes swap it by rename), and read again every REREAD_S:
  * whoever rotates keys need not tell us. Values never reach the log, only the names of keys.
@@ -22,14 +23,19 @@ struct file_source {
     struct cred_source base;
     struct buf path, config_path, profile; /* config_path "": there is none */
     bool in_config;                        /* which of the two `last` answers */
-    struct buf said; /* of the credentials file, should the other have no keys */
+    struct creds *held; /* of the credentials file, until the other has named no role; or NULL */
+    struct buf said;    /* of the credentials file, should the other have no keys */
 };
+
+/* How a section may name the profile. A later form passes over the earlier ones as a whole. */
+enum form { FORM_OTHER, FORM_BARE, FORM_SPELT /* [profile NAME] */ };
 
 /* What a profile may say of itself; the last of a repeated key wins. */
 struct profile_keys {
-    bool found;
+    enum form form; /* of what follows; FORM_OTHER: the profile is not there */
     struct str access_key_id, secret_key, session_token, expiration;
-    struct str elsewhere; /* the first key that sends for credentials somewhere else; "" none */
+    struct str elsewhere; /* a key that sends for credentials somewhere else; "" none */
+    bool is_role;         /* that key is role_arn */
 };
 
 /* clang-format off */
@@ -41,6 +47,7 @@ static const struct { struct str key; size_t offset; } taken[] = {
     { STR_INIT("aws_expiration"),        offsetof(struct profile_keys, expiration) },
 };
 /* In the words of the reader: what sends elsewhere, and what to do instead. */
+enum { ROLE_ARN };
 static const struct { struct str key; struct str advice; } elsewhere[] = {
     { STR_INIT("role_arn"),           STR_INIT("set credentials.assume_role for a role") },
     { STR_INIT("source_profile"),     STR_INIT("set credentials.assume_role for a role") },
@@ -64,7 +71,9 @@ static void take_pair(struct profile_keys *p, struct str key, struct str value)
     for (size_t i = 0; i < ARRAY_LEN(taken); i++)
         if (str_equal_nocase(key, taken[i].key))
             *(struct str *)((char *)p + taken[i].offset) = value;
-    if (!p->elsewhere.len && find_elsewhere(key) < ARRAY_LEN(elsewhere))
+    const size_t i = find_elsewhere(key);
+    p->is_role = p->is_role || i == ROLE_ARN;
+    if (i == ROLE_ARN || (!p->elsewhere.len && i < ARRAY_LEN(elsewhere)))
         p->elsewhere = key;
 }
 
@@ -83,14 +92,14 @@ static void name_profile(const struct file_source *fs, struct buf *why)
 }
 
 /* In the config file all sections but [default] say what they are: [profile NAME]. */
-static bool is_wanted(const struct file_source *fs, struct str section)
+static enum form form_of(const struct file_source *fs, struct str section)
 {
     const struct str word = STR("profile"), wanted = buf_view(&fs->profile);
     if (!fs->in_config || str_equal(section, STR("default")))
-        return str_equal(section, wanted);
+        return str_equal(section, wanted) ? FORM_BARE : FORM_OTHER;
     const struct str name = str_trim(str_slice(section, word.len, section.len));
-    return str_starts(section, word) && name.len + word.len < section.len &&
-           str_equal(name, wanted);
+    const bool spelt = str_starts(section, word) && name.len + word.len < section.len;
+    return spelt && str_equal(name, wanted) ? FORM_SPELT : FORM_OTHER;
 }
 
 static enum status read_file(const struct file_source *fs, struct str text,
@@ -100,9 +109,11 @@ static enum status read_file(const struct file_source *fs, struct str text,
     ini_begin(&r, text);
     enum ini_line line;
     while ((line = ini_next(&r)) == INI_SECTION || line == INI_PAIR) {
-        if (!is_wanted(fs, r.section))
+        const enum form form = form_of(fs, r.section);
+        if (form == FORM_OTHER || form < out->form)
             continue;
-        out->found = true;
+        if (form > out->form)
+            *out = (struct profile_keys){ .form = form };
         if (line == INI_PAIR)
             take_pair(out, r.key, r.value);
     }
@@ -115,33 +126,39 @@ static enum status read_file(const struct file_source *fs, struct str text,
     return ST_INVALID;
 }
 
-static enum status refuse_missing(const struct file_source *fs, const struct profile_keys *p,
-                                  struct buf *why)
+static enum status refuse_elsewhere(const struct file_source *fs, const struct profile_keys *p,
+                                    struct buf *why)
 {
-    name_profile(fs, why);
-    if (!p->found) {
-        buf_lit(why, "is not in it (AWS_PROFILE and credentials.profile name another)");
-        return ST_INVALID;
-    }
-    if (p->access_key_id.len || p->secret_key.len) {
-        const struct str has = taken[p->access_key_id.len ? 0 : 1].key;
-        const struct str lacks = taken[p->access_key_id.len ? 1 : 0].key;
-        buf_lit(why, "has ");
-        buf_str(why, has);
-        buf_lit(why, " but no ");
-        buf_str(why, lacks);
-        return ST_INVALID;
-    }
-    if (!p->elsewhere.len) {
-        buf_lit(why, "has no aws_access_key_id and no aws_secret_access_key");
-        return ST_INVALID;
-    }
     const size_t i = find_elsewhere(p->elsewhere);
-    buf_lit(why, "has no keys but a setting \"");
+    name_profile(fs, why);
+    buf_str(why, p->is_role ? STR("has a setting \"") : STR("has no keys but a setting \""));
     buf_str(why, elsewhere[i].key);
     buf_str(why, i + 1 == ARRAY_LEN(elsewhere) ? STR("...\"") : STR("\""));
     buf_lit(why, ", which is not followed: ");
     buf_str(why, elsewhere[i].advice);
+    return ST_INVALID;
+}
+
+static enum status refuse_missing(const struct file_source *fs, const struct profile_keys *p,
+                                  struct buf *why)
+{
+    if (p->elsewhere.len && !p->access_key_id.len && !p->secret_key.len)
+        return refuse_elsewhere(fs, p, why);
+    name_profile(fs, why);
+    if (p->form == FORM_OTHER) {
+        buf_lit(why, "is not in it (AWS_PROFILE and credentials.profile name another)");
+        return ST_INVALID;
+    }
+    if (!p->access_key_id.len && !p->secret_key.len) {
+        buf_lit(why, "has no aws_access_key_id and no aws_secret_access_key");
+        return ST_INVALID;
+    }
+    const struct str has = taken[p->access_key_id.len ? 0 : 1].key;
+    const struct str lacks = taken[p->access_key_id.len ? 1 : 0].key;
+    buf_lit(why, "has ");
+    buf_str(why, has);
+    buf_lit(why, " but no ");
+    buf_str(why, lacks);
     return ST_INVALID;
 }
 
@@ -192,6 +209,8 @@ static enum status use_file(const struct file_source *fs, struct str text, int64
     int64_t end_s;
     TRY(read_file(fs, text, &p, why));
     *out_silent = !p.access_key_id.len && !p.secret_key.len && !p.elsewhere.len;
+    if (p.is_role)
+        return refuse_elsewhere(fs, &p, why);
     TRY(check_texts(fs, &p, why));
     TRY(read_end(fs, p.expiration, now_s, &end_s, why));
     *out = creds_new(p.access_key_id, p.secret_key, p.session_token, end_s, now_s, "file");
@@ -219,18 +238,55 @@ static enum next neither(const struct file_source *fs, struct buf *why)
     return NEXT_FAIL;
 }
 
+/* The keys are found: only that the config file makes a role of the profile would forbid them. */
+static enum next judge_config(struct file_source *fs, const struct reply *last,
+                              struct creds **out_creds, struct buf *why)
+{
+    struct profile_keys p = { 0 };
+    if (last->kind != REPLY_HTTP || (last->http != 200 && last->http != 404)) {
+        name_profile(fs, why);
+        cred_file_explain(why, last);
+        buf_lit(why, "; it may name a role");
+        return NEXT_FAIL;
+    }
+    if (last->http == 200 && read_file(fs, last->body, &p, why) != ST_OK)
+        return NEXT_FAIL;
+    if (p.is_role) {
+        (void)refuse_elsewhere(fs, &p, why);
+        return NEXT_FAIL;
+    }
+    *out_creds = TAKE(fs->held);
+    return NEXT_DONE;
+}
+
+static void forget_held(struct file_source *fs)
+{
+    creds_unref(fs->held);
+    fs->held = NULL;
+}
+
 static enum next file_next(struct cred_source *s, const struct reply *last, int64_t now_s,
                            struct call *out_call, struct creds **out_creds, struct buf *why)
 {
     struct file_source *fs = container_of(s, struct file_source, base);
     if (last->kind == REPLY_NONE) {
+        forget_held(fs);
         fs->in_config = false;
         return cred_ask_file(out_call, buf_view(&fs->path), FILE_BYTES_MAX);
     }
+    if (fs->held)
+        return judge_config(fs, last, out_creds, why);
     bool silent = last->kind == REPLY_HTTP && last->http == 404;
     if (last->kind == REPLY_HTTP && last->http == 200) {
-        if (use_file(fs, last->body, now_s, out_creds, &silent, why) == ST_OK)
-            return NEXT_DONE;
+        struct creds *found = NULL;
+        if (use_file(fs, last->body, now_s, &found, &silent, why) == ST_OK) {
+            if (fs->in_config || !fs->config_path.len) {
+                *out_creds = found;
+                return NEXT_DONE;
+            }
+            fs->held = found;
+            return ask_config(fs, out_call, why);
+        }
     } else {
         name_profile(fs, why);
         cred_file_explain(why, last);
@@ -243,6 +299,7 @@ static enum next file_next(struct cred_source *s, const struct reply *last, int6
 static void file_free(struct cred_source *s)
 {
     struct file_source *fs = container_of(s, struct file_source, base);
+    forget_held(fs);
     buf_release(&fs->path);
     buf_release(&fs->config_path);
     buf_release(&fs->profile);

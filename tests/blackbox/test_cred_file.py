@@ -84,6 +84,20 @@ def test_config_beside_it(start, aws, tmp_path):
     assert "no such file" in s.wait_log("credentials_unavailable")["message"]
 
 
+def test_a_role_beside_the_keys(start, aws):
+    """The SDKs would assume it: to sign with the keys would be to sign with other rights."""
+    aws.write_text(profile("AKIAHOME"))
+    config = aws.with_name("config")
+    config.write_text("[default]\nrole_arn = r\nsource_profile = default\n")
+    s = start()
+    message = s.wait_log("credentials_unavailable")["message"]
+    assert str(config) in message and "set credentials.assume_role" in message
+    config.write_text("[default]\nregion = eu-west-1\n")
+    s.wait_log("credentials_recovered")
+    assert signed_by(s) == "AKIAHOME"
+    nothing_leaked(s)
+
+
 def test_a_token_and_its_end(start, aws):
     end = int(time.time()) + 300
     iso = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(end))

@@ -31,7 +31,7 @@ static const struct { const char *name; struct str text; const char *id, *token;
     { "among others",    STR_INIT("[default]\naws_access_key_id=X\n[uploads]\n" KEYS "[z]\naws_access_key_id=Z\naws_session_token=z"), "AKIAFILE", "", CREDS_NEVER },
     { "in two places",   STR_INIT("[uploads]\naws_access_key_id=A\n[z]\n[uploads]\naws_secret_access_key=the/secret+key"), "A", "", CREDS_NEVER },
     { "other settings",  STR_INIT("[uploads]\nregion=eu\ns3 =\n  aws_access_key_id = N\n" KEYS), "AKIAFILE", "", CREDS_NEVER },
-    { "keys and a role", STR_INIT("[uploads]\nrole_arn=arn:aws:iam::1:role/x\n" KEYS), "AKIAFILE", "", CREDS_NEVER },
+    { "keys, a program", STR_INIT("[uploads]\ncredential_process=x\n" KEYS),     "AKIAFILE", "", CREDS_NEVER },
 };
 /* clang-format on */
 
@@ -74,14 +74,16 @@ static const struct { const char *name; struct reply reply; const char *says; } 
     { "no id",           HTTP("[uploads]\naws_secret_access_key=s3cr3t\n"),        "has aws_secret_access_key but no aws_access_key_id" },
     { "emptied secret",  HTTP("[uploads]\n" KEYS "aws_secret_access_key=\n"),      "has aws_access_key_id but no aws_secret_access_key" },
     { "nested keys",     HTTP("[uploads]\ns3=\n aws_access_key_id=A\n aws_secret_access_key=s3cr3t"), "has no aws_access_key_id" },
-    { "half and a role", HTTP("[uploads]\naws_access_key_id=A\nrole_arn=r\n"),     "but no aws_secret_access_key" },
+    { "half and a role", HTTP("[uploads]\naws_access_key_id=A\nrole_arn=r\n"),     "has a setting \"role_arn\", which is not followed" },
+    { "keys and a role", HTTP("[uploads]\nrole_arn=arn:aws:iam::1:role/x\n" KEYS), "has a setting \"role_arn\", which is not followed: set credentials.assume_role" },
+    { "role comes last", HTTP("[uploads]\nsource_profile=a\n" KEYS "Role_ARN=r\n"), "has a setting \"role_arn\"" },
     { "slash in the id", HTTP("[uploads]\naws_access_key_id=A/B\naws_secret_access_key=s3cr3t"), "unusable aws_access_key_id" },
     { "blank in secret", HTTP("[uploads]\naws_access_key_id=A\naws_secret_access_key=s3cr3t b"), "unusable aws_secret_access_key" },
     { "NUL in secret",   HTTP("[uploads]\naws_access_key_id=A\naws_secret_access_key=s3cr3t\0b"), "unusable aws_secret_access_key" },
     { "token",           HTTP("[uploads]\n" KEYS "aws_session_token=s3cr3t\x01"),  "unusable aws_session_token" },
     { "no time",         HTTP("[uploads]\n" KEYS "expiration=soon"),               "no RFC 3339 time" },
     { "ended",           HTTP("[uploads]\n" KEYS "aws_expiration=2026-11-21T22:26:40Z"), "ended at 2026-11-21T22:26:40Z" },
-    { "role",            HTTP("[uploads]\nrole_arn=arn:aws:iam::1:role/x\nsource_profile=a"), "setting \"role_arn\", which is not followed: set credentials.assume_role" },
+    { "role",            HTTP("[uploads]\nrole_arn=arn:aws:iam::1:role/x\nsource_profile=a"), "has a setting \"role_arn\", which is not followed: set credentials.assume_role" },
     { "source",          HTTP("[uploads]\nsource_profile=a\n"),                    "credentials.assume_role" },
     { "instance",        HTTP("[uploads]\ncredential_source=Ec2InstanceMetadata"), "credentials.assume_role" },
     { "program",         HTTP("[uploads]\nCredential_Process=/bin/s3cr3t\n"),      "no program is run" },
@@ -133,7 +135,15 @@ static const struct cred_env both = { .file = STR_INIT(PATH),
 static const struct {
     const char *name; struct reply first; bool asks; struct reply second; const char *id, *says;
 } pairs[] = {
-    { "the first has them",     HTTP("[uploads]\n" KEYS), false, MISSING, "AKIAFILE", NULL },
+    { "the first has them",     HTTP("[uploads]\n" KEYS), true, MISSING, "AKIAFILE", NULL },
+    { "both have them",         HTTP("[uploads]\n" KEYS), true, HTTP("[profile uploads]\naws_access_key_id=B\naws_secret_access_key=b"), "AKIAFILE", NULL },
+    { "half a pair beside it",  HTTP("[uploads]\n" KEYS), true, HTTP("[profile uploads]\naws_access_key_id=B/"), "AKIAFILE", NULL },
+    { "a sign-on beside it",    HTTP("[uploads]\n" KEYS), true, HTTP("[profile uploads]\nsso_session=s"), "AKIAFILE", NULL },
+    { "another's role",         HTTP("[uploads]\n" KEYS), true, HTTP("[profile z]\nrole_arn=r\n[uploads]\nrole_arn=r"), "AKIAFILE", NULL },
+    { "a role beside it",       HTTP("[uploads]\n" KEYS), true, HTTP("[profile uploads]\nrole_arn=r\nsource_profile=uploads"), NULL, CONFIG ": profile \"uploads\" has a setting \"role_arn\", which is not followed: set credentials.assume_role" },
+    { "no form beside it",      HTTP("[uploads]\n" KEYS), true, HTTP("[profile uploads]\nx"), NULL, CONFIG ": line 2 is no" },
+    { "forbidden beside it",    HTTP("[uploads]\n" KEYS), true, { .kind = REPLY_UNREACHABLE, .why = STR_INIT("Permission denied") }, NULL, CONFIG ": profile \"uploads\" cannot be read: Permission denied; it may name a role" },
+    { "keys and a role second", MISSING, true, HTTP("[profile uploads]\nrole_arn=r\n" KEYS), NULL, CONFIG ": profile \"uploads\" has a setting \"role_arn\"" },
     { "no credentials file",    MISSING, true, HTTP("[profile uploads]\nregion=eu\n" KEYS), "AKIAFILE", NULL },
     { "another profile first",  HTTP("[default]\n" KEYS), true, HTTP("[profile\t uploads ]\n" KEYS), "AKIAFILE", NULL },
     { "region only first",      HTTP("[uploads]\nregion=eu"), true, HTTP("[profile uploads]\n" KEYS), "AKIAFILE", NULL },
@@ -145,8 +155,8 @@ static const struct {
     { "default is another",     MISSING, true, HTTP("[default]\n" KEYS), NULL, "nor are its keys in " CONFIG },
     { "a pair from two files",  HTTP("[uploads]\naws_access_key_id=A"), false, MISSING, NULL, PATH ": profile \"uploads\" has aws_access_key_id but no aws_secret" },
     { "half a pair second",     MISSING, true, HTTP("[profile uploads]\naws_access_key_id=A"), NULL, CONFIG ": profile \"uploads\" has aws_access_key_id but no aws_secret" },
-    { "a role first",           HTTP("[uploads]\nrole_arn=r"), false, MISSING, NULL, PATH ": profile \"uploads\" has no keys but a setting \"role_arn\"" },
-    { "a role second",          MISSING, true, HTTP("[profile uploads]\nrole_arn=r"), NULL, CONFIG ": profile \"uploads\" has no keys but a setting \"role_arn\"" },
+    { "a role first",           HTTP("[uploads]\nrole_arn=r"), false, MISSING, NULL, PATH ": profile \"uploads\" has a setting \"role_arn\"" },
+    { "a role second",          MISSING, true, HTTP("[profile uploads]\nrole_arn=r"), NULL, CONFIG ": profile \"uploads\" has a setting \"role_arn\"" },
     { "no form first",          HTTP("[uploads]\nx"), false, MISSING, NULL, PATH ": line 2 is no" },
     { "no form second",         MISSING, true, HTTP("[profile uploads]\nx"), NULL, CONFIG ": line 2 is no" },
     { "forbidden first",        { .kind = REPLY_UNREACHABLE, .why = STR_INIT("Permission denied") }, false, MISSING, NULL, PATH ": profile \"uploads\" cannot be read: Permission denied" },
@@ -178,16 +188,37 @@ static void test_config_beside_it(void **state)
     talk_end(&t);
 }
 
+#define OTHERS "aws_access_key_id=B\naws_secret_access_key=b\naws_session_token=b\n"
+
+/* clang-format off */
+static const struct { const char *name, *text, *says; } defaults[] = {
+    { "bare",              "[default]\n" KEYS, NULL },
+    { "spelt",             "[profile default]\n" KEYS, NULL },
+    { "spelt wins, last",  "[default]\n" OTHERS "[profile default]\n" KEYS, NULL },
+    { "spelt wins, first", "[profile default]\n" KEYS "[default]\n" OTHERS, NULL },
+    { "spelt twice",       "[profile default]\naws_access_key_id=AKIAFILE\n[default]\n" OTHERS "[profile default]\naws_secret_access_key=s", NULL },
+    { "a pair from two",   "[profile default]\naws_access_key_id=A\n[default]\naws_secret_access_key=b\n", "has aws_access_key_id but no aws_secret" },
+    { "the other way",     "[default]\naws_secret_access_key=b\n[profile default]\naws_access_key_id=A\n", "has aws_access_key_id but no aws_secret" },
+    { "spelt, no keys",    "[default]\n" KEYS "[profile default]\nregion=eu\n", "nor are its keys in" },
+    { "role in the other", "[profile default]\n" KEYS "[default]\nrole_arn=r\n", NULL },
+    { "role in this",      "[default]\n" KEYS "[profile default]\nrole_arn=r\n", "has a setting \"role_arn\"" },
+};
+/* clang-format on */
+
 static void test_default_in_config(void **state)
 {
     (void)state;
     struct talk t;
     talk_begin(&t, source(&(struct cred_env){ .file = STR(PATH), .config_file = STR(CONFIG) }));
-    static const char *const texts[] = { "[default]\n" KEYS, "[profile default]\n" KEYS };
-    for (size_t i = 0; i < ROWS(texts); i++) {
-        assert_int_equal(talk_start(&t), NEXT_CALL);
-        assert_int_equal(talk_http(&t, 404, ""), NEXT_CALL);
-        assert_int_equal(talk_http(&t, 200, texts[i]), NEXT_DONE);
+    for (size_t i = 0; i < ROWS(defaults); i++) {
+        CHECK_EQ(defaults[i].name, talk_start(&t), NEXT_CALL);
+        CHECK_EQ(defaults[i].name, talk_http(&t, 404, ""), NEXT_CALL);
+        const enum next n = talk_http(&t, 200, defaults[i].text);
+        CHECK_EQ(defaults[i].name, n, defaults[i].says ? NEXT_FAIL : NEXT_DONE);
+        if (!defaults[i].says)
+            CHECK_TEXT(defaults[i].name, t.creds->access_key_id, "AKIAFILE");
+        else if (!holds(&t.why, defaults[i].says))
+            fail_msg("%s: \"%.*s\"", defaults[i].name, (int)t.why.len, t.why.ptr);
     }
     talk_end(&t);
 }

@@ -11,38 +11,7 @@
 #include "presignd/config.h"
 #include "presignd/decide.h"
 #include "presignd/doctor_call.h"
-
-enum verdict {
-    VERDICT_OK,
-    VERDICT_NOTE,    /* said without judging */
-    VERDICT_SKIPPED, /* not tried */
-    VERDICT_WARNING,
-    VERDICT_FAILED,
-    VERDICT_COUNT
-};
-
-/* ---- the report --------------------------------------------------------------------------------- */
-
-struct diagnosis { /* one line of the report */
-    const char *check;
-    struct str bucket; /* its alias; "" where it is about no bucket */
-    struct str about;  /* an origin, an issuer, ...; may be empty */
-    enum verdict verdict;
-    struct str says, todo; /* a sentence each; todo may be empty */
-};
-
-enum { DOCTOR_DIAGNOSES_MAX = 2000, DOCTOR_COLUMNS = 80 };
-struct report {
-    struct diagnosis *list; /* DOCTOR_DIAGNOSES_MAX of them; later ones are counted alone */
-    size_t n;
-    size_t counts[VERDICT_COUNT];
-};
-
-/* Lines of DOCTOR_COLUMNS where words allow; controls of others become '?'. */
-void report_row(struct buf *out, const struct diagnosis *g, bool colour);
-void report_bucket(struct buf *out, const struct bucket *b, bool colour);
-void report_summary(struct buf *out, const struct report *r, bool colour);
-MUST_CHECK enum status report_json(struct buf *out, const struct report *r);
+#include "presignd/doctor_report.h"
 
 /* ---- the visit ---------------------------------------------------------------------------------- */
 
@@ -70,6 +39,7 @@ enum part { /* in the order of the table */
 
 struct probe { /* the object that is uploaded */
     struct decision decision;
+    bool guessed; /* where the key begins with a word whose values nobody configured */
     struct str body;
     struct str other_type; /* one that the packet does not allow */
 };
@@ -83,6 +53,10 @@ struct patient { /* the bucket in hand */
     bool has_date;     /* and by how much our clock is ahead of the store's */
     int64_t ahead_s;
     struct probe probe;
+    bool sent;         /* the probe, by POST or PUT: its object may be there */
+    bool stored;       /* the store said that it took it */
+    bool unanswered;   /* it may come to be there later */
+    bool late;         /* no time is left, and it was said */
     struct str origin; /* of the page that is played; "" none */
     bool exposes_etag, exposes_location;
 };
@@ -97,6 +71,7 @@ struct doctor {
     struct signing_keys signing;
     struct random_pool random;
     struct arena arena;
+    struct str filling;    /* what bodies are slices of; empty until one is needed */
     int64_t ends_us;       /* on loop_clock_us(): nothing is asked after it */
     enum part part;        /* in hand */
     unsigned lost;         /* bits of parts that failed or were not tried */
@@ -106,7 +81,7 @@ struct doctor {
 };
 
 /* Adds a line about the part in hand. texts[0] says what was seen, texts[1] what to do; each '#' of
- * them is the next of the texts that follow. VERDICT_FAILED marks the part as lost. */
+ * them is the next of the texts that follow. VERDICT_FAILED and _SKIPPED mark the part as lost. */
 void doctor_say(struct doctor *d, enum verdict v, struct str about, const struct str *texts);
 #define SAY(d, verdict, about, ...) \
     doctor_say((d), (verdict), (about), (const struct str[]){ __VA_ARGS__ })
@@ -114,6 +89,9 @@ void doctor_say(struct doctor *d, enum verdict v, struct str about, const struct
 struct str doctor_number(struct doctor *d, int64_t n);     /* decimal, in the arena */
 struct str doctor_span(struct doctor *d, int64_t seconds); /* "42 s", "12 min", "3 h", "5 days" */
 int64_t doctor_now_s(void);
+
+/* "arn:aws:s3:::BUCKET" of the bucket in hand, for policies; in the arena. */
+struct str doctor_arn(struct doctor *d);
 
 /* What a store's refusal means, in the words of `presignd explain`. */
 void doctor_refused(struct doctor *d, struct str about, const struct doctor_call *c,
@@ -123,8 +101,19 @@ void doctor_refused(struct doctor *d, struct str about, const struct doctor_call
 bool doctor_sign(struct doctor *d, struct buf *url, const char *method, struct str key,
                  struct str sub_resource);
 
-/* What an upload to the bucket in hand is to be, by the first profile that can. */
-bool doctor_plan(struct doctor *d, enum method_wish method, struct probe *out);
+/* What an upload to the bucket in hand is to be, by the first profile that can; without a body where
+ * it is only about the headers. */
+enum plan_outcome { /* the later ones are worth more to tell */
+                    PLAN_NO_PROFILE,
+                    PLAN_REFUSED,   /* the profile's rules take no probe */
+                    PLAN_TOO_LARGE, /* min_bytes is over DOCTOR_PROBE_MAX */
+                    PLAN_MADE
+};
+enum plan_outcome doctor_plan(struct doctor *d, enum method_wish method, bool with_body,
+                              struct probe *out);
+
+/* Says why there is no plan: as a warning, but for a bucket that nobody uploads to. */
+void doctor_unplanned(struct doctor *d, enum plan_outcome why);
 
 /* Each part. */
 void doctor_config(struct doctor *d);

@@ -7,7 +7,12 @@
 
 #include "presignd/buf.h"
 
-enum { DOCTOR_CALL_MS = 5000, DOCTOR_CONNECT_MS = 3000, DOCTOR_BODY_MAX = 256 * 1024 };
+enum {
+    DOCTOR_CALL_MS = 5000,
+    DOCTOR_CONNECT_MS = 3000,
+    DOCTOR_PROBE_MAX = 1024 * 1024,
+    DOCTOR_BODY_MAX = DOCTOR_PROBE_MAX + 256 * 1024
+};
 
 enum reach {
     REACH_ANSWERED,

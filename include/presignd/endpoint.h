@@ -51,6 +51,9 @@ MUST_CHECK enum status endpoint_origin(struct str url, struct buf *text, struct 
 MUST_CHECK enum status endpoint_service(struct str service, struct str region, struct buf *text,
                                         struct endpoint *out, struct buf *why);
 
+/* "aws", "aws-cn", ...: what stands behind "arn:" for that region. */
+struct str endpoint_arn_partition(struct str region);
+
 /* scheme://host/path of an endpoint, to stand before an encoded key. */
 void endpoint_base_url(struct buf *out, const struct endpoint *e);
 

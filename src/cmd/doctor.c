@@ -3,7 +3,8 @@
  * and says in words what to mend.
  *
  * The table is the visit: in its order, each part with those it stands on. A part whose ground is
- * gone is not tried. Everything asked has a deadline, and all of it together one more.
+ * gone is not tried, but for the clean-up of what was sent. Everything asked has a deadline, and all
+ * of it together one more.
  */
 #include "presignd/doctor.h"
 
@@ -172,19 +173,32 @@ static void show_skipped(const struct doctor *d, enum part cause)
     (void)fwrite(row.ptr, 1, row.len, stdout);
 }
 
+/* Told once for each bucket, as a warning: what nobody looked at must not pass for healthy. */
+static void tell_late(struct doctor *d)
+{
+    const enum verdict v = d->patient.late ? VERDICT_SKIPPED : VERDICT_WARNING;
+    d->patient.late = true;
+    SAY(d, v, STR(""), STR("Not tried: what was asked before took too long."),
+        v == VERDICT_WARNING
+            ? STR("Look why that is slow; of several buckets look at one at a time: --bucket NAME.")
+            : STR(""));
+    d->lost |= 1u << d->part;
+}
+
 static void look(struct doctor *d, enum part p)
 {
     d->part = p;
-    for (enum part need = 0; need < p; need++)
+    /* what was sent is removed, whatever failed meanwhile and however late it is */
+    const bool always = p == PART_CLEAN_UP && d->patient.sent;
+    for (enum part need = 0; need < p && !always; need++)
         if (visits[p].needs & d->lost & (1u << need)) {
             skip(d, need);
             return;
         }
-    if (loop_clock_us() < d->ends_us)
+    if (always || loop_clock_us() < d->ends_us)
         visits[p].look(d);
     else
-        SAY(d, VERDICT_SKIPPED, STR(""), STR("Not tried: what was asked before took too long."),
-            STR(""));
+        tell_late(d);
 }
 
 static void look_all(struct doctor *d, bool of_bucket)
@@ -295,7 +309,7 @@ static const char usage[] =
     "                   /etc/presignd/presignd.json)\n"
     "  --bucket NAME    only this bucket, by its name in the configuration\n"
     "  --origin ORIGIN  pages of this origin (https://app.example.com), instead of cors.origins\n"
-    "  --json           the report for programs\n";
+    "  --json           the report for programs (not after a wrong usage: exit status 2)\n";
 
 static bool is_plain(void)
 {

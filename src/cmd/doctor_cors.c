@@ -186,9 +186,9 @@ void doctor_cors(struct doctor *d)
 {
     AUTO(buf) headers = BUF_INIT(HEADERS_MAX);
     struct probe put;
-    if (!doctor_plan(d, METHOD_PUT, &put)) {
-        SAY(d, VERDICT_SKIPPED, STR(""), STR("Not tried: no profile uploads to this bucket."),
-            STR(""));
+    const enum plan_outcome plan = doctor_plan(d, METHOD_PUT, false, &put);
+    if (plan != PLAN_MADE) {
+        doctor_unplanned(d, plan);
         return;
     }
     d->patient.probe = put;

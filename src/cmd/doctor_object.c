@@ -51,8 +51,8 @@ static void look_at_missing(struct doctor *d)
                              "#)."),
                          answer_of(d, &c),
                          STR("To have uploads that never came given back to their users, allow "
-                             "s3:ListBucket on arn:aws:s3:::#; else they go by plans.*.unsettled."),
-                         d->patient.bucket->where.bucket);
+                             "s3:ListBucket on #; else they go by plans.*.unsettled."),
+                         doctor_arn(d));
     }
     doctor_call_release(&c);
 }
@@ -74,8 +74,8 @@ void doctor_head(struct doctor *d)
                              "answer 502."),
                          answer_of(d, &c),
                          STR("If clients call complete, allow s3:GetObject, and s3:ListBucket to "
-                             "see what is missing, on arn:aws:s3:::# and what is in it."),
-                         d->patient.bucket->where.bucket);
+                             "see what is missing, on # and what is in it."),
+                         doctor_arn(d));
     }
     doctor_call_release(&c);
     if (seen)
@@ -224,24 +224,46 @@ void doctor_public_block(struct doctor *d)
 
 /* ---- the end of the probe ----------------------------------------------------------------------- */
 
+static void tell_removed(struct doctor *d, const struct doctor_call *c, struct str key)
+{
+    const struct patient *p = &d->patient;
+    if (p->unanswered)
+        SAY(d, VERDICT_NOTE, STR(""),
+            STR("The probe was removed, but an upload was not answered, and may still come."),
+            STR("Look later whether it is there, and remove it: #."), key);
+    else if (doctor_call_find(c, STR("x-amz-version-id")).len)
+        SAY(d, VERDICT_NOTE, STR(""), STR("The probe was removed; the bucket keeps its versions."),
+            STR("Let a lifecycle rule remove what is not current: #."), key);
+    else if (p->stored)
+        SAY(d, VERDICT_OK, STR(""), STR("The probe was removed."), STR(""));
+    else
+        SAY(d, VERDICT_OK, STR(""), STR("Nothing is left of the probe."), STR(""));
+}
+
+static void tell_left(struct doctor *d, const struct doctor_call *c, struct str key)
+{
+    const bool denied = c->http == 401 || c->http == 403;
+    const struct str why = denied ? STR("these credentials may not delete, and need not")
+                                  : STR("it could not be deleted");
+    if (d->patient.stored)
+        SAY(d, VERDICT_NOTE, STR(""), STR("The probe stays: # (the store: #)."),
+            STR("Remove it as somebody who may: #."), why, answer_of(d, c), key);
+    else
+        SAY(d, VERDICT_NOTE, STR(""),
+            STR("If the store kept the probe, it stays: # (the store: #)."),
+            STR("Look whether it is there, and remove it as somebody who may: #."), why,
+            answer_of(d, c), key);
+}
+
 void doctor_clean_up(struct doctor *d)
 {
     struct doctor_call c;
     const struct str key = d->patient.probe.decision.key;
-    if (!ask(d, &c, "DELETE", key, STR(""))) {
-        doctor_call_release(&c);
-        return;
-    }
-    const struct str version = doctor_call_find(&c, STR("x-amz-version-id"));
-    if ((c.http == 204 || c.http == 200) && version.len == 0)
-        SAY(d, VERDICT_OK, STR(""), STR("The probe was removed."), STR(""));
-    else if (c.http == 204 || c.http == 200)
-        SAY(d, VERDICT_NOTE, STR(""), STR("The probe was removed; the bucket keeps its versions."),
-            STR("Let a lifecycle rule remove what is not current: #."), key);
+    /* where it cannot be signed, that is said, and the key too */
+    const bool asked = ask(d, &c, "DELETE", key, STR(""));
+    if (asked && (c.http == 200 || c.http == 204 || c.http == 404))
+        tell_removed(d, &c, key);
     else
-        SAY(d, VERDICT_NOTE, STR(""),
-            STR("The probe stays, for these credentials may not delete (the store: #), and need "
-                "not."),
-            STR("Remove it as somebody who may: #."), answer_of(d, &c), key);
+        tell_left(d, &c, key);
     doctor_call_release(&c);
 }

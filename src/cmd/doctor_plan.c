@@ -10,13 +10,7 @@
 
 #define PROBE_NAME "presignd-doctor-probe"
 
-enum {
-    PROBE_MOST_BYTES = 65536,
-    KEY_MAX = 1024,
-    TYPE_MAX = 256,
-    TOKEN_LIFE_S = 3600,
-    UUID_SHOWN = 13
-};
+enum { KEY_MAX = 1024, TYPE_MAX = 256, TOKEN_LIFE_S = 3600, UUID_SHOWN = 13 };
 
 /* ---- who asks ----------------------------------------------------------------------------------- */
 
@@ -110,18 +104,24 @@ static struct str filename_for(struct doctor *d, const struct profile *p, struct
     return arena_keep(&d->arena, &text, &kept) == ST_OK ? kept : STR(PROBE_NAME);
 }
 
-/* A sentence, or as much of it as the profile takes, or more of it until the profile is content. */
-static struct str body_for(struct doctor *d, const struct profile *p)
+static const struct str sentence =
+    STR_INIT("presignd doctor put this here to try an upload. It may be deleted.\n");
+
+/* The sentence, or as much of it as the profile takes, or more of it until the profile is content. */
+static int64_t bytes_for(const struct profile *p)
 {
-    static const struct str text =
-        STR_INIT("presignd doctor put this here to try an upload. It may be deleted.\n");
-    const size_t least = (size_t)MIN_OF(p->min_bytes, (int64_t)PROBE_MOST_BYTES);
-    const size_t most = (size_t)MIN_OF(p->max_bytes, (int64_t)PROBE_MOST_BYTES);
-    const size_t n = MIN_OF(MAX_OF(text.len, least), most);
-    char *bytes = arena_alloc(&d->arena, n + 1);
-    for (size_t i = 0; bytes && i < n; i++)
-        bytes[i] = text.ptr[i % text.len];
-    return (struct str){ bytes, bytes ? n : 0 };
+    return MIN_OF(MAX_OF((int64_t)sentence.len, p->min_bytes), p->max_bytes);
+}
+
+/* One text for all bodies. */
+static struct str body_of(struct doctor *d, int64_t bytes)
+{
+    char *text = d->filling.ptr ? NULL : arena_alloc(&d->arena, DOCTOR_PROBE_MAX);
+    for (size_t i = 0; text && i < DOCTOR_PROBE_MAX; i++)
+        text[i] = sentence.ptr[i % sentence.len];
+    if (text)
+        d->filling = (struct str){ text, DOCTOR_PROBE_MAX };
+    return str_slice(d->filling, 0, (size_t)bytes);
 }
 
 static struct str checksum_of(struct doctor *d, struct str body)
@@ -137,25 +137,59 @@ static struct str checksum_of(struct doctor *d, struct str body)
 
 /* ---- the decision ------------------------------------------------------------------------------- */
 
-/* The key as written, up to its first word, and the probe's name. */
-static bool name_key(struct doctor *d, const struct profile *p, struct decision *out)
+/* What the configuration says a word of the key may be; "" where only a token knows. */
+static struct str known_value(const struct doctor *d, const struct profile *p, struct str word)
+{
+    const struct str mark = STR("claim:");
+    const struct plan *plan = d->config->rules.default_plan;
+    if (str_equal(word, STR("profile")))
+        return p->name;
+    if (str_equal(word, STR("plan")))
+        return p->allow_plans.n ? p->allow_plans.items[0] : plan ? plan->name : STR("");
+    for (size_t i = 0; str_starts(word, mark) && i < p->n_allow_claims; i++)
+        if (str_equal(p->allow_claims[i].name, str_slice(word, mark.len, word.len)) &&
+            p->allow_claims[i].values.n > 0)
+            return p->allow_claims[i].values.items[0];
+    return STR("");
+}
+
+/* Words by which people are told apart, and roles may be cut: not those of the single object. */
+static bool parts_people(struct str word)
+{
+    return str_starts(word, STR("claim:")) || str_equal(word, STR("tenant")) ||
+           str_equal(word, STR("plan"));
+}
+
+/* The key as written, up to its first word that nobody can know, and the probe's name. */
+static bool name_key(struct doctor *d, const struct profile *p, struct probe *out)
 {
     char space[KEY_MAX];
     struct buf key = BUF_FIXED(space);
-    buf_str(&key, str_slice(p->key.text, 0, str_find(p->key.text, '{', 0)));
+    struct str rest = p->key.text, value;
+    out->guessed = false;
+    do {
+        const size_t open = str_find(rest, '{', 0), end = str_find(rest, '}', open);
+        const struct str word = str_slice(rest, open + 1, end);
+        value = known_value(d, p, word);
+        buf_str(&key, str_slice(rest, 0, open));
+        buf_str(&key, value);
+        out->guessed = value.len == 0 && parts_people(word);
+        rest = str_slice(rest, end + 1, rest.len);
+    } while (value.len);
     buf_lit(&key, PROBE_NAME "-");
-    buf_str(&key, str_slice(str_from(out->ids.uuid), 0, UUID_SHOWN));
-    return arena_keep(&d->arena, &key, &out->key) == ST_OK;
+    buf_str(&key, str_slice(str_from(out->decision.ids.uuid), 0, UUID_SHOWN));
+    return arena_keep(&d->arena, &key, &out->decision.key) == ST_OK;
 }
 
 static bool plan_by(struct doctor *d, const struct profile *p, enum method_wish method,
-                    struct probe *out)
+                    bool with_body, struct probe *out)
 {
     struct grant_ids ids;
     struct fault fault;
     struct principal *who = principal_for(d, p);
     const struct str type = type_of(d, p->content_types.items[0]);
-    out->body = body_for(d, p);
+    const int64_t bytes = bytes_for(p);
+    out->body = with_body ? body_of(d, bytes) : STR("");
     out->other_type = str_equal(type, STR("application/x-" PROBE_NAME))
                           ? STR("application/octet-stream")
                           : STR("application/x-" PROBE_NAME);
@@ -163,37 +197,62 @@ static bool plan_by(struct doctor *d, const struct profile *p, enum method_wish 
         .profile = p->name,
         .content_type = type,
         .has_length = true,
-        .content_length = (int64_t)out->body.len,
+        .content_length = bytes,
         .has_filename = true,
         .filename = filename_for(d, p, type),
         .checksum_kind = p->checksum == CHECKSUM_REQUIRED ? CHECK_SHA256 : CHECK_NO,
         .checksum = checksum_of(d, out->body),
         .method = method,
     };
-    const bool good = who && out->body.ptr &&
+    const bool good = who && (!with_body || (int64_t)out->body.len == bytes) &&
                       random_uuid7(&d->random, doctor_now_s() * 1000, ids.id) == ST_OK &&
                       random_uuid4(&d->random, ids.uuid) == ST_OK &&
                       decide(&d->config->rules, who, &wish, doctor_now_s(), &ids, &d->arena,
                              &out->decision, &fault) == ST_OK &&
-                      name_key(d, p, &out->decision);
+                      name_key(d, p, out);
     principal_unref(who);
     return good;
 }
 
-static bool serves(struct doctor *d, const struct profile *p, enum method_wish method,
-                   struct probe *out)
+static enum plan_outcome try_profile(struct doctor *d, const struct profile *p,
+                                     enum method_wish method, bool with_body, struct probe *out)
 {
-    return p->bucket == d->patient.bucket && p->content_types.n > 0 &&
-           p->min_bytes <= PROBE_MOST_BYTES && plan_by(d, p, method, out);
+    if (p->bucket != d->patient.bucket)
+        return PLAN_NO_PROFILE;
+    if (with_body && p->min_bytes > DOCTOR_PROBE_MAX)
+        return PLAN_TOO_LARGE;
+    return p->content_types.n > 0 && plan_by(d, p, method, with_body, out) ? PLAN_MADE
+                                                                           : PLAN_REFUSED;
 }
 
-bool doctor_plan(struct doctor *d, enum method_wish method, struct probe *out)
+enum plan_outcome doctor_plan(struct doctor *d, enum method_wish method, bool with_body,
+                              struct probe *out)
 {
     const struct rules *r = &d->config->rules;
-    if (r->default_profile && serves(d, r->default_profile, method, out))
-        return true;
-    for (size_t i = 0; i < r->n_profiles; i++)
-        if (serves(d, &r->profiles[i], method, out))
-            return true;
-    return false;
+    enum plan_outcome best = PLAN_NO_PROFILE;
+    if (r->default_profile)
+        best = try_profile(d, r->default_profile, method, with_body, out);
+    for (size_t i = 0; best != PLAN_MADE && i < r->n_profiles; i++) {
+        const enum plan_outcome one = try_profile(d, &r->profiles[i], method, with_body, out);
+        best = MAX_OF(best, one);
+    }
+    return best;
+}
+
+void doctor_unplanned(struct doctor *d, enum plan_outcome why)
+{
+    if (why == PLAN_NO_PROFILE)
+        SAY(d, VERDICT_SKIPPED, STR(""), STR("Not tried: no profile uploads to this bucket."),
+            STR(""));
+    else if (why == PLAN_TOO_LARGE)
+        SAY(d, VERDICT_WARNING, STR(""),
+            STR("Not tried: the bucket's profiles take only files that are larger than a probe may "
+                "be (1 MiB)."),
+            STR("Try an upload by hand; or give the bucket a profile with a smaller min_bytes."));
+    else
+        SAY(d, VERDICT_WARNING, STR(""),
+            STR("Not tried: no profile of this bucket takes a probe of its own first type."),
+            STR("Look at the profile's content_types, extensions, key and metadata; \"presignd "
+                "check\" says how they are read."));
+    d->lost |= 1u << d->part;
 }

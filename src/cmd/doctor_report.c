@@ -4,7 +4,8 @@
  * What others said (a store, a name server, a file) stands in the lines too: controls, and what
  * turns a terminal's text around, never reach it.
  */
-#include "presignd/doctor.h"
+#include "presignd/doctor_report.h"
+
 #include "presignd/json_write.h"
 
 enum { NAME_AT = 8, TEXT_AT = 24 };
@@ -175,6 +176,14 @@ static void write_diagnosis(struct jw *j, const struct diagnosis *g)
     jw_close(j);
 }
 
+static size_t left_out(const struct report *r)
+{
+    size_t all = 0;
+    for (size_t v = 0; v < VERDICT_COUNT; v++)
+        all += r->counts[v];
+    return all - MIN_OF(all, r->n);
+}
+
 enum status report_json(struct buf *out, const struct report *r)
 {
     struct jw j = { .out = out };
@@ -184,6 +193,7 @@ enum status report_json(struct buf *out, const struct report *r)
     jw_int(&j, "warnings", (int64_t)r->counts[VERDICT_WARNING]);
     jw_int(&j, "failed", (int64_t)r->counts[VERDICT_FAILED]);
     jw_int(&j, "not_tried", (int64_t)r->counts[VERDICT_SKIPPED]);
+    jw_int(&j, "left_out", (int64_t)left_out(r));
     jw_open_key(&j, "findings", '[');
     for (size_t i = 0; i < r->n; i++)
         write_diagnosis(&j, &r->list[i]);

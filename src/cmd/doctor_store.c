@@ -64,6 +64,18 @@ void doctor_refused(struct doctor *d, struct str about, const struct doctor_call
             doctor_number(d, c->http));
 }
 
+struct str doctor_arn(struct doctor *d)
+{
+    AUTO(buf) arn = BUF_INIT(WHY_MAX);
+    const struct endpoint_config *e = &d->patient.bucket->where;
+    struct str kept;
+    buf_lit(&arn, "arn:");
+    buf_str(&arn, e->endpoint.len ? STR("aws") : endpoint_arn_partition(e->region));
+    buf_lit(&arn, ":s3:::");
+    buf_str(&arn, e->bucket);
+    return arena_keep(&d->arena, &arn, &kept) == ST_OK ? kept : e->bucket;
+}
+
 /* ---- calls -------------------------------------------------------------------------------------- */
 
 bool doctor_sign(struct doctor *d, struct buf *url, const char *method, struct str key,

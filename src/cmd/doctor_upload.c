@@ -11,7 +11,7 @@
 
 #define BOUNDARY "presignd-doctor-boundary-5f0c7a"
 
-enum { PACKET_MAX = 128 * 1024, POLICY_MAX = 64 * 1024, REFUSALS = 5 };
+enum { PACKET_MAX = 128 * 1024, POLICY_MAX = 64 * 1024, REFUSALS = 5, SLOWEST_BYTES_PER_MS = 100 };
 
 /* One way not to do it. */
 struct misuse {
@@ -214,7 +214,11 @@ static void post_or_put(struct doctor *d, struct doctor_call *c, const struct pa
         fill_form(c, d, p, m);
     else
         fill_put(c, d, p, m);
+    c->total_ms += (int64_t)c->body.len / SLOWEST_BYTES_PER_MS;
+    d->patient.sent = true;
     doctor_call_run(c);
+    d->patient.stored = d->patient.stored || is_taken(c);
+    d->patient.unanswered = d->patient.unanswered || c->reach == REACH_ANSWER;
 }
 
 /* ---- as it should be ---------------------------------------------------------------------------- */
@@ -227,7 +231,13 @@ static void note_exposed(struct doctor *d, const struct doctor_call *c)
     p->exposes_location = p->exposes_location || doctor_call_lists(c, exposed, STR("Location"));
 }
 
-/* A plain "no" to whom the store knows (the signature was tried before) is a matter of rights. */
+static bool holds(struct str text, struct str part)
+{
+    return str_find_text(text, part) < text.len;
+}
+
+/* A plain "no" to whom the store knows (the signature was tried before) is a matter of rights. AWS
+ * says which right and why; other words about policies and conditions are the form's. */
 static bool is_denied(struct doctor *d, const struct doctor_call *c)
 {
     AUTO(buf) why = BUF_INIT(1024);
@@ -235,8 +245,23 @@ static bool is_denied(struct doctor *d, const struct doctor_call *c)
     return c->reach == REACH_ANSWERED && c->http == 403 &&
            s3_refusal_read(&r, buf_view(&c->answer), &d->arena, &why) == ST_OK &&
            str_equal(r.code, STR("AccessDenied")) &&
-           str_find_text(r.message, STR("ondition")) == r.message.len &&
-           str_find_text(r.message, STR("olicy")) == r.message.len;
+           (holds(r.message, STR("not authorized to perform"))
+                ? !holds(r.message, STR("explicit deny"))
+                : !holds(r.message, STR("ondition")) && !holds(r.message, STR("olicy")));
+}
+
+/* The role may have rights for the values that tokens have, and for no other. */
+static void tell_guessed(struct doctor *d)
+{
+    const struct decision *of = &d->patient.probe.decision;
+    SAY(d, VERDICT_WARNING, STR(""),
+        STR("Not tried: these credentials may not put # into the bucket, and which prefixes the "
+            "keys "
+            "of profile \"#\" have, only tokens know."),
+        STR("If these rights end at such prefixes, list a value under the profile's allow.claims "
+            "(or allow.plans), and the probe goes there; else give s3:PutObject on #/*."),
+        of->key, of->profile->name, doctor_arn(d));
+    d->lost |= 1u << d->part;
 }
 
 static void judge_upload(struct doctor *d, const struct doctor_call *c, const struct packet *p)
@@ -248,13 +273,15 @@ static void judge_upload(struct doctor *d, const struct doctor_call *c, const st
         SAY(d, VERDICT_OK, STR(""), STR("A # by profile \"#\" was stored (# bytes): #"), STR(""),
             method, of->profile->name, doctor_number(d, (int64_t)d->patient.probe.body.len),
             of->key);
+    else if (is_denied(d, c) && d->patient.probe.guessed)
+        tell_guessed(d);
     else if (is_denied(d, c))
         SAY(d, VERDICT_FAILED, STR(""),
             STR("These credentials may not put # into the bucket (the store: 403 AccessDenied)."),
-            STR("Give their user or role s3:PutObject on arn:aws:s3:::#/#*, s3:PutObjectTagging and"
+            STR("Give their user or role s3:PutObject on #/#*, s3:PutObjectTagging and"
                 " s3:PutObjectAcl where the profile sets these, kms:GenerateDataKey where a KMS key"
                 " encrypts; and look for a Deny in the bucket's policy."),
-            of->key, of->bucket->where.bucket,
+            of->key, doctor_arn(d),
             str_slice(of->profile->key.text, 0, str_find(of->profile->key.text, '{', 0)));
     else
         doctor_refused(d, STR(""), c, buf_view(&p->json));
@@ -271,9 +298,9 @@ void doctor_upload(struct doctor *d)
     static const struct misuse none = { .larger = false };
     AUTO(packet) p = PACKET_INIT;
     struct doctor_call c;
-    if (!doctor_plan(d, METHOD_AUTO, &d->patient.probe)) {
-        SAY(d, VERDICT_SKIPPED, STR(""),
-            STR("Not tried: no profile of this bucket takes a small file."), STR(""));
+    const enum plan_outcome plan = doctor_plan(d, METHOD_AUTO, true, &d->patient.probe);
+    if (plan != PLAN_MADE) {
+        doctor_unplanned(d, plan);
         return;
     }
     if (sign(d, &p) != ST_OK) {

@@ -16,20 +16,21 @@ enum { HOST_BYTES_MAX = 253, LABEL_BYTES_MAX = 63, REGION_BYTES_MAX = 31, PORT_M
 /* AWS partitions: the start of a region's name says which, the first row that fits counts. */
 struct partition {
     struct str region_prefix;
+    struct str arn;
     struct str suffix;
     bool dualstack, fips, accelerate;
 };
 
 /* clang-format off */
 static const struct partition partitions[] = {
-    { STR_INIT("cn-"),      STR_INIT("amazonaws.com.cn"),   true,  false, false },
-    { STR_INIT("us-gov-"),  STR_INIT("amazonaws.com"),      true,  true,  false },
-    { STR_INIT("us-iso-"),  STR_INIT("c2s.ic.gov"),         false, true,  false },
-    { STR_INIT("us-isob-"), STR_INIT("sc2s.sgov.gov"),      false, true,  false },
-    { STR_INIT("us-isof-"), STR_INIT("csp.hci.ic.gov"),     false, true,  false },
-    { STR_INIT("eu-isoe-"), STR_INIT("cloud.adc-e.uk"),     false, true,  false },
-    { STR_INIT("eusc-"),    STR_INIT("amazonaws.eu"),       false, true,  false },
-    { STR_INIT(""),         STR_INIT("amazonaws.com"),      true,  true,  true  },
+    { STR_INIT("cn-"),       STR_INIT("aws-cn"),     STR_INIT("amazonaws.com.cn"),   true,  false, false },
+    { STR_INIT("us-gov-"),   STR_INIT("aws-us-gov"), STR_INIT("amazonaws.com"),      true,  true,  false },
+    { STR_INIT("us-iso-"),   STR_INIT("aws-iso"),    STR_INIT("c2s.ic.gov"),         false, true,  false },
+    { STR_INIT("us-isob-"),  STR_INIT("aws-iso-b"),  STR_INIT("sc2s.sgov.gov"),      false, true,  false },
+    { STR_INIT("us-isof-"),  STR_INIT("aws-iso-f"),  STR_INIT("csp.hci.ic.gov"),     false, true,  false },
+    { STR_INIT("eu-isoe-"),  STR_INIT("aws-iso-e"),  STR_INIT("cloud.adc-e.uk"),     false, true,  false },
+    { STR_INIT("eusc-"),     STR_INIT("aws-eusc"),   STR_INIT("amazonaws.eu"),       false, true,  false },
+    { STR_INIT(""),          STR_INIT("aws"),        STR_INIT("amazonaws.com"),      true,  true,  true  },
 };
 /* clang-format on */
 
@@ -53,6 +54,11 @@ static const struct partition *partition_of(struct str region)
     while (!str_starts(region, p->region_prefix))
         p++;
     return p;
+}
+
+struct str endpoint_arn_partition(struct str region)
+{
+    return partition_of(region)->arn;
 }
 
 /* With a NUL after it, as inet_pton wants; one inside would hide what follows. */

@@ -507,17 +507,28 @@ def stranger(rgw):
     compact = {"separators": (",", ":")}
     roles = {}
 
-    def make(name, *actions):
+    def make(name, *actions, resource="arn:aws:s3:::*"):
         role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust, **compact))
         allow = {"Version": "2012-10-17", "Statement": [
-            {"Effect": "Allow", "Action": list(actions), "Resource": "arn:aws:s3:::*"}]}
+            {"Effect": "Allow", "Action": list(actions), "Resource": resource}]}
         iam.put_role_policy(RoleName=name, PolicyName="some",
                             PolicyDocument=json.dumps(allow, **compact))
         roles[name] = role["Role"]["Arn"]
+        return roles[name]
 
     make("looker", "s3:GetObject", "s3:ListBucket", "s3:GetBucketLocation")
     make("putter", "s3:PutObject")
-    return {name: assumed(rgw, arn) for name, arn in roles.items()}
+    made = {name: assumed(rgw, arn) for name, arn in roles.items()}
+    made["make"] = lambda name, resource, *actions: assumed(
+        rgw, make(name, *actions, resource=resource))
+    return made
+
+
+@pytest.fixture
+def narrow(stranger, bucket):
+    """A role that may put below sales/ alone."""
+    return stranger["make"]("narrow", f"arn:aws:s3:::{bucket}/sales/*", "s3:PutObject",
+                            "s3:GetObject", "s3:DeleteObject")
 
 
 def assumed(rgw, arn):
@@ -632,6 +643,74 @@ def test_store_that_hangs_up(examine, relay):
     relay.set({"POST": {"drop": True}})
     r = examine(bucket={"endpoint": relay.url})
     assert "did not answer" in r.only_failed("upload")["says"]
+
+
+@pytest.mark.parametrize("post, fault", [(True, {"status": 500}), (True, {"drop": True}),
+                                         (False, {"status": 500}), (False, {"drop": True})])
+def test_what_was_sent_is_removed(examine, relay, rgw, bucket, post, fault):
+    """The store took the probe, and its answer was another, or none."""
+    set_cors(rgw, bucket)
+    relay.set(after={"POST": fault, "PUT": fault})
+    r = examine(bucket={"endpoint": relay.url, "bucket": bucket, "post": post})
+    r.only_failed("upload")
+    assert relay.counts["DELETE"] == 1 and keys_of(rgw, bucket) == []
+    end = r.of("clean-up")[0]
+    # an upload that was not answered may come later: then it is named
+    assert end["status"] == ("note" if "drop" in fault else "ok")
+    assert ("uploads/presignd-doctor-probe-" in end["todo"]) == ("drop" in fault)
+
+
+def test_what_stays_is_named(examine, relay, rgw, bucket):
+    set_cors(rgw, bucket)
+    relay.set({"DELETE": {"status": 503}}, after={"POST": {"status": 500}})
+    r = examine(bucket={"endpoint": relay.url, "bucket": bucket})
+    r.only_failed("upload")
+    assert keys_of(rgw, bucket)[0] in r.of("clean-up", "note")[0]["todo"]
+
+
+LARGE = {"min_bytes": 100000, "max_bytes": 200000}
+
+
+@pytest.mark.parametrize("post", [True, False])
+def test_only_large_files(examine, rgw, post):
+    r = examine(bucket={"post": post}, profiles={"default": PROFILE | LARGE})
+    assert (r.status, r.failed) == (0, []), r.failed
+    assert "100000 bytes" in r.of("upload", "ok")[0]["says"] and r.of("refusals", "ok")
+
+
+def test_files_too_large_for_a_probe(examine):
+    """What was not tried is no sign of health."""
+    huge = PROFILE | {"min_bytes": 2 << 20, "max_bytes": 4 << 20}
+    r = examine(profiles={"default": huge})
+    assert r.status == 0 and r.json["warnings"] == 1
+    assert "1 MiB" in r.of("upload", "warning")[0]["says"]
+    assert r.of("cors", "ok") and r.of("clean-up", "not_tried")
+
+
+def test_probe_goes_where_the_role_may(examine, rgw, bucket, narrow):
+    """Its rights begin behind a claim: by a value that the profile lists, or not to be known."""
+    set_cors(rgw, bucket)
+    place = {"bucket": bucket}
+    of_dept = PROFILE | {"key": "{claim:dept}/{user}/{uuid}"}
+    listed = of_dept | {"allow": {"claims": {"dept": ["sales", "law"]}}}
+    r = examine(credentials=narrow, bucket=place, profiles={"default": listed})
+    assert (r.status, r.failed) == (0, []), r.failed
+    assert " sales/presignd-doctor-probe-" in r.of("upload", "ok")[0]["says"]
+    r = examine(credentials=narrow, bucket=place, profiles={"default": of_dept})
+    assert (r.status, r.failed) == (0, []), r.failed
+    assert "allow.claims" in r.of("upload", "warning")[0]["todo"]
+    assert r.of("refusals", "not_tried")
+
+
+AWS_DENIAL = ("<Error><Code>AccessDenied</Code><Message>User: arn:aws:sts::1:assumed-role/up/i is not"
+              " authorized to perform: s3:PutObject on resource: \"x\" because no identity-based"
+              " policy allows the s3:PutObject action</Message></Error>")
+
+
+def test_denied_by_aws(examine, relay, rgw):
+    relay.set({"POST": {"status": 403, "body": AWS_DENIAL}})
+    f = examine(bucket={"endpoint": relay.url}).only_failed("upload")
+    assert f"s3:PutObject on arn:aws:s3:::{rgw.bucket}/uploads/*" in f["todo"]
 
 
 def test_words_of_others_reach_no_terminal(examine, relay):

@@ -6,9 +6,12 @@ fake.py). Every method is a stage: "HEAD", "OPTIONS", "GET", "POST", "PUT", "DEL
     clock_ahead_s  shifts the Date header
     region         where the bucket is: x-amz-bucket-region, on every answer; null for none
     drop           names of response headers, lower case, that are left out
+    after          {stage: fault}: met once the store has done what was asked; "{asked}" in its body
+                   is the request's body, as XML's text
 """
 import http.client
 from urllib.parse import urlsplit
+from xml.sax.saxutils import escape
 
 import fake as base
 
@@ -17,7 +20,8 @@ OWN = ("date", "server", "content-length", "connection", "transfer-encoding")
 
 class StoreRelay(base.Fake):
     stages = ("HEAD", "OPTIONS", "GET", "POST", "PUT", "DELETE")
-    defaults = {"upstream": None, "clock_ahead_s": 0, "region": None, "drop": []}
+    defaults = {"upstream": None, "clock_ahead_s": 0, "region": None, "drop": [],
+                "after": {}}
 
     def __init__(self, upstream=None):
         super().__init__()
@@ -43,6 +47,11 @@ class StoreRelay(base.Fake):
         with self.lock:
             left_out = (*OWN, *self.values["drop"])
             region = self.values["region"]
+            after = dict(self.values["after"].get(stage, {}))
+        if "body" in after:
+            after["body"] = after["body"].replace("{asked}", escape(body.decode("latin-1")))
+        if after and self.suffer(handler, stage, after):
+            return
         kept = {n: v for n, v in theirs if n.lower() not in left_out}
         if region:
             kept["x-amz-bucket-region"] = region

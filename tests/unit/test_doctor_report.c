@@ -1,7 +1,7 @@
 /* Lines that a terminal can hold, whatever others wrote into them. */
 #include "test.h"
 
-#include "presignd/doctor.h"
+#include "presignd/doctor_report.h"
 
 #define ROW_LIMIT 65536
 
@@ -119,14 +119,16 @@ static void test_json(void **state)
                                   .verdict = VERDICT_SKIPPED,
                                   .says = STR("d"),
                                   .todo = STR("") } };
-    const struct report r = { .list = list,
-                              .n = 2,
-                              .counts = { [VERDICT_FAILED] = 1, [VERDICT_SKIPPED] = 1 } };
+    const struct report r = {
+        .list = list,
+        .n = 2,
+        .counts = { [VERDICT_NOTE] = 3, [VERDICT_FAILED] = 1, [VERDICT_SKIPPED] = 1 }
+    };
     AUTO(buf) out = BUF_INIT(ROW_LIMIT);
     CHECK_EQ("json", report_json(&out, &r), ST_OK);
     CHECK_TEXT("json", out,
                "{\"healthy\":false,\"ok\":0,\"warnings\":0,\"failed\":1,\"not_tried\":1,"
-               "\"findings\":["
+               "\"left_out\":3,\"findings\":["
                "{\"check\":\"cors\",\"bucket\":\"main\",\"about\":\"https://app.test\","
                "\"status\":\"failed\",\"says\":\"a \\\"b\\\"\",\"todo\":\"c\"},"
                "{\"check\":\"head\",\"bucket\":\"main\",\"about\":\"\",\"status\":\"not_tried\","

@@ -245,6 +245,24 @@ static void test_limits(void **state)
     buf_release(&why);
 }
 
+/* clang-format off */
+static const struct { struct str region; const char *want; } partition_rows[] = {
+    { STR_INIT("eu-central-1"),  "aws" },
+    { STR_INIT("cn-north-1"),    "aws-cn" },
+    { STR_INIT("us-gov-west-1"), "aws-us-gov" },
+    { STR_INIT("us-isob-east-1"), "aws-iso-b" },
+    { STR_INIT(""),              "aws" },
+};
+/* clang-format on */
+
+static void test_partitions(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ROWS(partition_rows); i++)
+        CHECK_TEXT(partition_rows[i].want, endpoint_arn_partition(partition_rows[i].region),
+                   partition_rows[i].want);
+}
+
 TEST_MAIN(cmocka_unit_test(test_aws), cmocka_unit_test(test_custom), cmocka_unit_test(test_public),
           cmocka_unit_test(test_bucket_names), cmocka_unit_test(test_path_style_default),
-          cmocka_unit_test(test_limits))
+          cmocka_unit_test(test_limits), cmocka_unit_test(test_partitions))

@@ -352,7 +352,14 @@ INSTALLED = $(BIN):bin/presignd \
     $(foreach f,presignd.dashboard.json presignd.rules.yml,\
         config/monitoring/$f:share/presignd/monitoring/$f)
 
+# It stands in the unit and in commands as it is.
+define check_prefix
+@printf '%s\n' '$(subst ','\'',$(PREFIX))' | grep -qxE '/[A-Za-z0-9/._+-]*' || { \
+    echo 'make: PREFIX must be an absolute path of letters, digits and / . _ + -' >&2; exit 1; }
+endef
+
 install: all
+	$(check_prefix)
 	$(Q)mkdir -p $(B)/systemd
 	$(Q)for unit in $(UNITS); do \
 	    sed 's|/usr/bin/presignd|$(PREFIX)/bin/presignd|' systemd/$$unit >$(B)/systemd/$$unit || exit; \
@@ -365,15 +372,18 @@ install: all
 
 # Takes away what install has put there; configuration and ledger stay.
 uninstall:
+	$(check_prefix)
 	$(Q)for pair in $(INSTALLED); do rm -f "$(DESTDIR)$(PREFIX)/$${pair#*:}"; done
 	$(Q)if test -d "$(DESTDIR)$(PREFIX)/share/presignd"; then \
 	    find "$(DESTDIR)$(PREFIX)/share/presignd" -type d -empty -delete; fi
 
 # A Debian package in the build folder. Linked once more without symbols: the same commit gives the
-# same bytes, wherever it stands.
-DEB_VERSION ?= $(VERSION)
+# same bytes, wherever it stands. A commit without a tag is later than the version it is named for,
+# and than the commits before it.
+DEB_VERSION ?= $(VERSION)$(addprefix +git,$(shell git tag --points-at HEAD 2>/dev/null | grep -q . || \
+    TZ=UTC git log -1 --format=%cd.%h --date=format-local:%Y%m%d.%H%M%S 2>/dev/null))
 deb: all deps-deb
-	$(Q)rm -rf $(B)/deb && mkdir -p $(B)/deb
+	$(Q)rm -rf $(B)/deb $(B)/presignd_*.deb && mkdir -p $(B)/deb
 	$(SUBMAKE) install BIN=$(B)/deb/presignd LDFLAGS='$(LDFLAGS) -s' DESTDIR=$(abspath $(B))/deb/root \
 	    PREFIX=/usr
 	$(Q)config/debian/build $(B)/deb/root $(DEB_VERSION) $(B)
@@ -481,7 +491,7 @@ help:
 	@echo 'make fuzz            each fuzz target for FUZZ_SECONDS=600 (FUZZ=NAME: one)'
 	@echo 'make bench           figures against nginx and Node'
 	@echo 'make install         DESTDIR= PREFIX=/usr/local; make uninstall takes it away'
-	@echo 'make deb             build/presignd_$(VERSION)_ARCH.deb'
+	@echo 'make deb             build/presignd_VERSION_ARCH.deb'
 	@echo 'make man             presignd.json(5) anew from the schema'
 	@echo 'make deps            Debian packages (DEPS="build test demo bench lint deb")'
 	@echo 'make compile_commands.json | clean'

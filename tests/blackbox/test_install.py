@@ -46,17 +46,17 @@ def run(*argv, ok=True, env=None, **more):
     return done
 
 
-def make(*targets, **variables):
+def make(*targets, ok=True, more_env=None, **variables):
     """The Makefile on what is built already: others run the program while it is installed, so it is
     not linked anew. What `make check` passes down is not for it."""
     build = os.path.relpath(BUILD, TOP)
     env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     words = [f"{name}={value}" for name, value in variables.items()]
     done = subprocess.run(["make", "-C", TOP, "-o", f"{build}/presignd", "NODEPS=1", f"B={build}",
-                           *words, *targets], env=env, stdin=subprocess.DEVNULL,
+                           *words, *targets], env=env | (more_env or {}), stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert (done.returncode == 0) == ok, done.stdout + done.stderr
+    return done.stdout if ok else done.stderr
 
 
 def files_below(folder):
@@ -125,6 +125,14 @@ def test_uninstall_leaves_nothing(tmp_path):
     assert files_below(tmp_path) == set()
     assert not (tmp_path / "usr/share/presignd").exists()
     make("uninstall", DESTDIR=tmp_path, PREFIX="/usr")
+
+
+@pytest.mark.parametrize("prefix", ["/opt/my app", "opt", "/a&b", "/a|b", "/a%b", "/a'b", "/a;b", ""])
+def test_prefix_that_a_unit_cannot_have(tmp_path, prefix):
+    for target in ("install", "uninstall"):
+        said = make(target, ok=False, DESTDIR=tmp_path, PREFIX=prefix)
+        assert "make: PREFIX must be an absolute path" in said
+    assert files_below(tmp_path) == set()
 
 
 # ---- manual pages --------------------------------------------------------------------------------
@@ -320,9 +328,12 @@ VERSION = re.search(r"^VERSION := (\S+)", (TOP / "Makefile").read_text(), re.M).
 def deb():
     if not shutil.which("dpkg-shlibdeps"):
         pytest.skip("dpkg-dev is not installed")
+    (BUILD / "presignd_0.0.1_all.deb").touch()
     make("deb")
     arch = run("dpkg", "--print-architecture").stdout.strip()
-    return BUILD / f"presignd_{VERSION}_{arch}.deb"
+    [path] = BUILD.glob("presignd_*.deb")  # one, whatever was built before
+    assert path.name.endswith(f"_{arch}.deb")
+    return path
 
 
 def field(deb, name):
@@ -331,7 +342,7 @@ def field(deb, name):
 
 def test_deb_says_what_it_is(deb):
     assert field(deb, "Package") == "presignd"
-    assert field(deb, "Version") == VERSION
+    assert re.fullmatch(re.escape(VERSION) + r"(\+git\d{8}\.\d{6}\.[0-9a-f]+)?", field(deb, "Version"))
     assert run("dpkg-parsechangelog", "-l", TOP / "config/debian/changelog", "-S",
                "Version").stdout.strip() == VERSION
     depends = {re.split(r"[ (]", d.strip())[0] for d in field(deb, "Depends").split(",")}
@@ -347,8 +358,8 @@ def test_deb_says_what_it_is(deb):
 def test_deb_contents(deb, tmp_path):
     run("dpkg-deb", "--raw-extract", deb, tmp_path)
     control = tmp_path / "DEBIAN"
-    assert {p.name for p in control.iterdir()} == {"control", "conffiles", "md5sums", "postinst",
-                                                   "prerm", "postrm"}
+    assert {p.name for p in control.iterdir()} == {"control", "conffiles", "md5sums", "preinst",
+                                                   "postinst", "prerm", "postrm"}
     want = {re.sub(r"(/man/.*)", r"\1.gz", f"usr/{name}") for name in FILES}
     doc = "usr/share/doc/presignd"
     want |= {f"{doc}/copyright", f"{doc}/changelog.gz", f"{doc}/examples/presignd.json",
@@ -378,6 +389,35 @@ def test_deb_is_reproducible(deb, tmp_path):
     finally:
         os.umask(old)
     assert deb.read_bytes() == first
+
+
+def test_a_later_commit_is_a_later_version(tmp_path):
+    """Else apt keeps what is installed. A release is its version alone."""
+    where = {"GIT_DIR": str(tmp_path / ".git"), "GIT_WORK_TREE": str(tmp_path)}
+
+    def git(*args, **env):
+        run("git", "-c", "user.name=a", "-c", "user.email=a@example.com", *args, env=where | env)
+
+    def version():
+        return re.search(r"debian/build \S+ (\S+) ", make("-n", "deb", more_env=where))[1]
+
+    assert version() == VERSION  # no checkout
+    git("init", "-q")
+    seen = [VERSION]
+    for at in ("2026-11-22T09:59:59+0200", "2026-11-22T08:00:00+0000", "2027-01-01T00:00:00-0500"):
+        git("commit", "-q", "--allow-empty", "-m", "x", GIT_COMMITTER_DATE=at, GIT_AUTHOR_DATE=at)
+        seen.append(version())
+        run("dpkg", "--compare-versions", seen[-2], "lt", seen[-1])
+    run("dpkg", "--compare-versions", seen[-1], "lt", VERSION + ".1")
+    git("tag", "v1")
+    assert version() == VERSION
+
+
+def test_every_file_has_the_same_version():
+    named = re.findall(r"^ARG VERSION=(\S+)$|^ +image: presignd[a-z-]*:(\S+)$",
+                       "\n".join((TOP / "docker" / n).read_text() for n in ("Dockerfile", "compose.yaml")),
+                       re.M)
+    assert len(named) == 3 and {a or b for a, b in named} == {VERSION}
 
 
 class Machine:

@@ -46,11 +46,20 @@ struct sts_fault {
     char code[64], message[256], request_id[64];
 };
 
+enum { STS_SECRETS = 2 };
+
+/* What a reply answers. Borrows. */
+struct sts_asked {
+    const struct sts_place *at;
+    struct str secrets[STS_SECRETS]; /* of the request: no sentence repeats them; "" = none */
+};
+
 /*
  * Makes credentials of a reply: NEXT_DONE, or NEXT_FAIL with why ("STS at HOST answered 403
- * AccessDenied: ... (request id ...)") and the refusal in *fault.
+ * AccessDenied: ... (request id ...)") and the refusal in *fault, as it came: it may repeat what the
+ * request said. In why there is *** for its secrets and its signature.
  */
-enum next sts_answer(const struct sts_place *p, const struct reply *r, const char *source,
+enum next sts_answer(const struct sts_asked *asked, const struct reply *r, const char *source,
                      int64_t now_s, struct creds **out, struct sts_fault *fault, struct buf *why);
 
 /*

@@ -92,7 +92,9 @@ static enum next assume_next(struct cred_source *s, const struct reply *last, in
     if (!as->asking_sts)
         return ask_inner(as, last, now_s, out_call, why);
     struct sts_fault fault;
-    const enum next n = sts_answer(&as->place, last, "assume_role", now_s, out_creds, &fault, why);
+    const struct sts_asked asked = { &as->place,
+                                     { as->held->session_token, as->held->secret_key } };
+    const enum next n = sts_answer(&asked, last, "assume_role", now_s, out_creds, &fault, why);
     if (n == NEXT_FAIL && blames_signer(&fault))
         keep_inner(as, NULL);
     return n;

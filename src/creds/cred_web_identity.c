@@ -19,6 +19,7 @@ struct web_source {
     struct buf file; /* empty: not configured */
     struct buf form; /* the parameters that do not change, encoded */
     struct sts_place place;
+    struct buf token;  /* of the request under way */
     bool reading_file; /* what `last` answers */
     int tries;         /* of this attempt */
 };
@@ -62,7 +63,8 @@ static enum next use_file(struct web_source *ws, const struct reply *last, struc
     buf_lit(&out->body, "&");
     buf_str(&out->body, buf_view(&ws->form));
     sts_param(&out->body, STR("WebIdentityToken"), token);
-    if (buf_check(&out->body) == ST_OK)
+    buf_str(&ws->token, token);
+    if (buf_check(&out->body) == ST_OK && buf_check(&ws->token) == ST_OK)
         return NEXT_CALL;
     return refuse_file(ws, STR(": no request could be made of it, for its size or want of memory"),
                        why);
@@ -84,12 +86,15 @@ static enum next web_next(struct cred_source *s, const struct reply *last, int64
     }
     if (last->kind == REPLY_NONE) {
         ws->tries = 0;
+        buf_wipe(&ws->token);
         return ask_file(ws, out_call);
     }
     if (ws->reading_file)
         return use_file(ws, last, out_call, why);
     struct sts_fault fault;
-    const enum next n = sts_answer(&ws->place, last, "web_identity", now_s, out_creds, &fault, why);
+    const struct sts_asked asked = { &ws->place, { buf_view(&ws->token), STR("") } };
+    const enum next n = sts_answer(&asked, last, "web_identity", now_s, out_creds, &fault, why);
+    buf_wipe(&ws->token);
     if (n != NEXT_FAIL || !worth_another_try(&fault) || ws->tries >= TRIES)
         return n;
     buf_reset(why);
@@ -99,6 +104,7 @@ static enum next web_next(struct cred_source *s, const struct reply *last, int64
 static void web_free(struct cred_source *s)
 {
     struct web_source *ws = container_of(s, struct web_source, base);
+    buf_wipe(&ws->token);
     buf_release(&ws->file);
     buf_release(&ws->form);
     sts_place_release(&ws->place);
@@ -142,6 +148,7 @@ struct cred_source *cred_web_identity_new(const struct cred_env *env, struct buf
     ws->base.kind = &web_kind;
     ws->file = BUF_INIT(CALL_URL_MAX / 2);
     ws->form = BUF_INIT(TEXT_MAX);
+    ws->token = BUF_INIT(TOKEN_BYTES_MAX);
     const enum status st = configure(ws, env, why);
     if (st == ST_OK)
         return &ws->base;

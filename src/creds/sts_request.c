@@ -13,7 +13,9 @@ enum {
     ANSWER_MAX = 65536,
     HOST_MAX = 512,
     REGION_MAX = 31,
-    AUTH_MAX = 1024
+    AUTH_MAX = 1024,
+    TELLING_MIN = 8,
+    SIGNATURE_PART = 40
 };
 
 #define FORM_TYPE "application/x-www-form-urlencoded; charset=utf-8"
@@ -139,35 +141,90 @@ enum status sts_sign(const struct sts_place *p, const struct creds *c, int64_t n
 
 /* ---- the answer --------------------------------------------------------------------------------- */
 
-static void explain_fault(const struct sts_fault *f, struct buf *why)
+/* How much of a text's beginning is a secret's: it may have been cut, but TELLING_MIN bytes tell nothing. */
+static size_t repeated(struct str text, struct str secret)
+{
+    size_t n = 0;
+    while (n < text.len && n < secret.len && ascii_lower(text.ptr[n]) == ascii_lower(secret.ptr[n]))
+        n++;
+    return n < TELLING_MIN ? 0 : n;
+}
+
+/* The same of a signature, or of a hash that stands near one. */
+static size_t hex_digits(struct str text)
+{
+    size_t n = 0;
+    while (n < text.len && str_find(STR("0123456789abcdefABCDEF"), text.ptr[n], 0) < 22)
+        n++;
+    return n < SIGNATURE_PART ? 0 : n;
+}
+
+/* The text with *** for what is secret, as it is or percent-encoded (encoded holds these). */
+static void put_hushed(struct buf *out, struct str text, const struct sts_asked *asked,
+                       const struct buf *encoded)
+{
+    size_t at = 0;
+    while (at < text.len) {
+        const struct str rest = str_slice(text, at, text.len);
+        size_t n = hex_digits(rest);
+        for (size_t i = 0; i < STS_SECRETS; i++) {
+            n = MAX_OF(n, repeated(rest, asked->secrets[i]));
+            n = MAX_OF(n, repeated(rest, buf_view(&encoded[i])));
+        }
+        if (n > 0)
+            buf_lit(out, "***");
+        else
+            buf_char(out, text.ptr[at]);
+        at += MAX_OF(n, 1);
+    }
+}
+
+static void put_fault(struct buf *why, const struct sts_fault *f, const struct sts_asked *asked,
+                      const struct buf *encoded)
 {
     if (f->code[0]) {
         buf_lit(why, " ");
-        buf_str(why, str_from(f->code));
+        put_hushed(why, str_from(f->code), asked, encoded);
     }
     if (f->message[0]) {
         buf_lit(why, ": ");
-        buf_str(why, str_from(f->message));
+        put_hushed(why, str_from(f->message), asked, encoded);
     }
     if (f->request_id[0]) {
         buf_lit(why, " (request id ");
-        buf_str(why, str_from(f->request_id));
+        put_hushed(why, str_from(f->request_id), asked, encoded);
         buf_lit(why, ")");
     }
 }
 
-enum next sts_answer(const struct sts_place *p, const struct reply *r, const char *source,
+/* Who answers may repeat what was asked, and a sentence goes to the log. */
+static void explain_fault(const struct sts_fault *f, const struct sts_asked *asked, struct buf *why)
+{
+    struct buf encoded[STS_SECRETS];
+    bool all = true;
+    for (size_t i = 0; i < STS_SECRETS; i++) {
+        encoded[i] = BUF_INIT(3 * CALL_BODY_MAX);
+        encode_uri(&encoded[i], asked->secrets[i]);
+        all = all && buf_check(&encoded[i]) == ST_OK;
+    }
+    if (all)
+        put_fault(why, f, asked, encoded);
+    for (size_t i = 0; i < STS_SECRETS; i++)
+        buf_wipe(&encoded[i]);
+}
+
+enum next sts_answer(const struct sts_asked *asked, const struct reply *r, const char *source,
                      int64_t now_s, struct creds **out, struct sts_fault *fault, struct buf *why)
 {
     *fault = (struct sts_fault){ .code = "" };
     buf_lit(why, "STS at ");
-    buf_str(why, p->at.host);
+    buf_str(why, asked->at->at.host);
     buf_lit(why, " ");
     if (r->kind != REPLY_HTTP || r->http != 200) {
         cred_reply_explain(why, r);
         if (r->kind == REPLY_HTTP)
             sts_fault_read(r->body, fault);
-        explain_fault(fault, why);
+        explain_fault(fault, asked, why);
         return NEXT_FAIL;
     }
     const enum status st = sts_creds_read(r->body, source, now_s, out, why);

@@ -130,6 +130,65 @@ static void test_failures(void **state)
     talk_end(&t);
 }
 
+#define SIGNED "0123456789abcdef0123456789abcdef0123456789abcdef0123456789ABCDEF"
+
+/* The token of the inner credentials is "a-token/of+them==". */
+/* clang-format off */
+static const struct { const char *name, *code, *message, *says; } echoes[] = {
+    { "nothing of it",    "AccessDenied", "not authorized to perform: sts:AssumeRole on arn:aws:iam::1:role/a",
+                          "answered 403 AccessDenied: not authorized to perform: sts:AssumeRole on arn:aws:iam::1:role/a (request id 7)" },
+    { "session token",    "x", "tok=a-token/of+them== was it", ": tok=*** was it (request id 7)" },
+    { "percent-encoded",  "x", "tok=a-token%2Fof%2Bthem%3D%3D&amp;b", ": tok=***&b (" },
+    { "small per cents",  "x", "tok=a-token%2fof%2bthem%3d%3d.",      ": tok=***. (" },
+    { "cut",              "x", "tok=a-token/of+t",          ": tok=*** (" },
+    { "goes on",          "x", "a-token/of+themselves",     ": ***selves (" },
+    { "twice",            "x", "a-token/of+them==a-token/of+them==,", ": ******, (" },
+    { "little of it",     "x", "an a-token",                ": an a-token (" },
+    { "the secret key",   "x", "with inner/secret",         ": with *** (" },
+    { "signature",        "x", "auth=AWS4-HMAC-SHA256 Signature=" SIGNED ";", ": auth=AWS4-HMAC-SHA256 Signature=***; (" },
+    { "in the code",      "a-token/of+them==", "m",         "answered 403 ***: m (" },
+};
+/* clang-format on */
+
+static void test_secrets_that_come_back(void **state)
+{
+    (void)state;
+    struct talk t;
+    talk_begin(&t, make(CRED_ENV, (struct cred_env){ .access_key_id = STR("AKIA"),
+                                                     .secret_key = STR("inner/secret"),
+                                                     .session_token = STR("a-token/of+them==") }));
+    for (size_t i = 0; i < ROWS(echoes); i++) {
+        AUTO(buf) body = BUF_INIT(4096);
+        buf_lit(&body, "<ErrorResponse><Error><Code>");
+        buf_str(&body, str_from(echoes[i].code));
+        buf_lit(&body, "</Code><Message>");
+        buf_str(&body, str_from(echoes[i].message));
+        buf_lit(&body, "</Message></Error><RequestId>7</RequestId></ErrorResponse>");
+        CHECK_EQ(echoes[i].name, talk_start(&t), NEXT_CALL);
+        CHECK_EQ(echoes[i].name, talk_http(&t, 403, buf_cstr(&body)), NEXT_FAIL);
+        if (!holds(&t.why, echoes[i].says))
+            fail_msg("%s: \"%.*s\"", echoes[i].name, (int)t.why.len, t.why.ptr);
+    }
+    talk_end(&t);
+}
+
+/* What is kept of a message is its first 255 bytes: here the token's beginning. */
+static void test_a_secret_longer_than_what_is_kept(void **state)
+{
+    (void)state;
+    char token[600], body[1024];
+    memset(token, 'T', sizeof(token) - 1);
+    token[sizeof(token) - 1] = '\0';
+    snprintf(body, sizeof(body), "<Error><Message>tok=%s</Message></Error>", token);
+    struct talk t;
+    talk_begin(&t, make(CRED_ENV, (struct cred_env){ KEYS, .session_token = str_from(token) }));
+    assert_int_equal(talk_start(&t), NEXT_CALL);
+    assert_int_equal(talk_http(&t, 403, body), NEXT_FAIL);
+    assert_true(holds(&t.why, "answered 403: tok=***"));
+    assert_false(holds(&t.why, "TT"));
+    talk_end(&t);
+}
+
 static void test_absent_inside(void **state)
 {
     (void)state;
@@ -254,7 +313,9 @@ static void test_no_memory(void **state)
 }
 
 TEST_MAIN(cmocka_unit_test(test_starts), cmocka_unit_test(test_form),
-          cmocka_unit_test(test_failures), cmocka_unit_test(test_absent_inside),
+          cmocka_unit_test(test_failures), cmocka_unit_test(test_secrets_that_come_back),
+          cmocka_unit_test(test_a_secret_longer_than_what_is_kept),
+          cmocka_unit_test(test_absent_inside),
           cmocka_unit_test(test_inner_is_asked_by_its_own_rule),
           cmocka_unit_test(test_inner_outage), cmocka_unit_test(test_whose_fault),
           cmocka_unit_test(test_dummies_assume_nothing), cmocka_unit_test(test_no_memory))

@@ -141,6 +141,25 @@ static void test_failures(void **state)
     talk_end(&t);
 }
 
+/* Also of the second try's token, and not before it was sent. */
+static void test_a_token_that_comes_back(void **state)
+{
+    (void)state;
+    struct talk t;
+    begin(&t);
+    assert_int_equal(talk_start(&t), NEXT_CALL);
+    assert_int_equal(talk_http(&t, 200, "eyJmaXJzdA.b.c"), NEXT_CALL);
+    assert_int_equal(talk_http(&t, 400, REFUSAL("InvalidIdentityToken")), NEXT_CALL);
+    assert_int_equal(talk_http(&t, 200, "eyJzZWNvbmQ.b.c+"), NEXT_CALL);
+    assert_int_equal(talk_http(&t, 403,
+                               "<Error><Code>x</Code><Message>WebIdentityToken=eyJzZWNvbmQ.b.c%2B: "
+                               "eyJzZWNvbmQ.b.c+</Message></Error>"),
+                     NEXT_FAIL);
+    if (!holds(&t.why, " 403 x: WebIdentityToken=***: ***"))
+        fail_msg("\"%.*s\"", (int)t.why.len, t.why.ptr);
+    talk_end(&t);
+}
+
 static bool made_or_not(void)
 {
     char space[256];
@@ -159,4 +178,4 @@ static void test_no_memory(void **state)
 
 TEST_MAIN(cmocka_unit_test(test_refused), cmocka_unit_test(test_absent),
           cmocka_unit_test(test_token_file), cmocka_unit_test(test_failures),
-          cmocka_unit_test(test_no_memory))
+          cmocka_unit_test(test_a_token_that_comes_back), cmocka_unit_test(test_no_memory))

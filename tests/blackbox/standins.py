@@ -167,6 +167,17 @@ def journalctl(args):
     return 0
 
 
+def systemd_run(args):
+    """Runs the program with the options that the service has too."""
+    words = Words(args)
+    options = words.options(flags=("--quiet", "--pipe", "--wait"), valued=("-p",))
+    unit = (TOP / "systemd/presignd.service").read_text(encoding="utf-8").splitlines()
+    for name, value in options:
+        demand(name != "-p" or value in unit, f"the service has no {value}")
+    demand(words.next() == "presignd", "another program is no service of ours")
+    return presignd(words.words)
+
+
 def systemd_analyze(args):
     words = Words(args)
     demand(words.next() in ("security", "verify"), "no such verb is known here")
@@ -350,6 +361,7 @@ def aws(args):
 
 ROLES = {"presignd": presignd, "curl": curl, "make": make, "sudo": sudo, "apt-get": apt_get,
          "systemctl": systemctl, "journalctl": journalctl, "systemd-analyze": systemd_analyze,
+         "systemd-run": systemd_run,
          "editor": editor, "docker": docker, "terraform": terraform, "aws": aws}
 
 if __name__ == "__main__":

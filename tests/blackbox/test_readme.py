@@ -57,7 +57,7 @@ def machine(root):
     """The folders of one with the package, which test_install.py looks into."""
     for name in ("etc/presignd", "etc/default", "var/lib/presignd", "run/secrets", "usr/local"):
         (root / name).mkdir(parents=True)
-    for name in ("usr/share/presignd", "usr/share/doc/presignd/examples"):
+    for name in ("usr/share/presignd", "usr/local/share/presignd", "usr/share/doc/presignd/examples"):
         (root / name).mkdir(parents=True)
         shutil.copy(TOP / "config/presignd.json", root / name)
     return root

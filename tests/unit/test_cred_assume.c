@@ -176,14 +176,17 @@ static void test_secrets_that_come_back(void **state)
 static void test_a_secret_longer_than_what_is_kept(void **state)
 {
     (void)state;
-    char token[600], body[1024];
-    memset(token, 'T', sizeof(token) - 1);
-    token[sizeof(token) - 1] = '\0';
-    snprintf(body, sizeof(body), "<Error><Message>tok=%s</Message></Error>", token);
+    char bytes[600];
+    memset(bytes, 'T', sizeof(bytes));
+    const struct str token = { bytes, sizeof(bytes) };
+    AUTO(buf) body = BUF_INIT(1024);
+    buf_lit(&body, "<Error><Message>tok=");
+    buf_str(&body, token);
+    buf_lit(&body, "</Message></Error>");
     struct talk t;
-    talk_begin(&t, make(CRED_ENV, (struct cred_env){ KEYS, .session_token = str_from(token) }));
+    talk_begin(&t, make(CRED_ENV, (struct cred_env){ KEYS, .session_token = token }));
     assert_int_equal(talk_start(&t), NEXT_CALL);
-    assert_int_equal(talk_http(&t, 403, body), NEXT_FAIL);
+    assert_int_equal(talk_http(&t, 403, buf_cstr(&body)), NEXT_FAIL);
     assert_true(holds(&t.why, "answered 403: tok=***"));
     assert_false(holds(&t.why, "TT"));
     talk_end(&t);

@@ -37,6 +37,11 @@ struct explain {
 /* Fills the findings; at least one when the answer was a refusal. ST_OK, ST_TOO_LARGE, ST_NO_MEMORY. */
 MUST_CHECK enum status explain_judge(struct explain *e);
 
+/* What nobody should see of the packet (its view, and the text it was read from) and of what was
+ * sent; each may be missing (NULL, ""). Texts are borrowed, or in the arena. */
+void explain_secrets(struct known_secrets *k, const struct packet_view *p, struct str packet,
+                     const struct jr_pairs *sent, struct arena *a);
+
 /* When the store answered, by its own clock where it told. */
 int64_t explain_at_s(const struct explain *e);
 

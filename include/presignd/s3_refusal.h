@@ -36,4 +36,25 @@ struct s3_refusal {
 MUST_CHECK enum status s3_refusal_read(struct s3_refusal *out, struct str text, struct arena *a,
                                        struct buf *why);
 
+/* ---- what is not to be shown -------------------------------------------------------------------- */
+
+enum { KNOWN_SECRETS_MAX = 64, KNOWN_SECRET_LEAST = 8 };
+struct known_secrets {
+    struct str list[KNOWN_SECRETS_MAX];
+    size_t n;
+    enum status st; /* of the first that could not be added */
+};
+
+/* Also as it stands in a URL. Not one below KNOWN_SECRET_LEAST bytes, which would hit any word. The
+ * text is borrowed. */
+void known_secrets_add(struct known_secrets *k, struct str secret, struct arena *a);
+
+/*
+ * Blanks the secrets out of every text of the refusal, also where they were cut, and shortens to
+ * text_max bytes what is shown whole (SIZE_MAX: not at all). ST_OK; k->st; ST_NO_MEMORY: the texts
+ * are then not to be shown.
+ */
+MUST_CHECK enum status s3_refusal_blank(struct s3_refusal *r, const struct known_secrets *k,
+                                        size_t text_max, struct arena *a);
+
 #endif

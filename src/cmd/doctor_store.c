@@ -9,21 +9,29 @@
 enum {
     URL_LIFE_S = 60,
     WHY_MAX = 1024,
+    SHOWN_MAX = 300, /* bytes of a store's text */
     SKEW_WARN_S = 60,
     SKEW_MOST_S = 900, /* RequestTimeTooSkewed */
 };
 
 /* ---- what others said --------------------------------------------------------------------------- */
 
+/* Without what is secret of ours and of the packet (NULL, "": none), and short. */
 static enum status read_refusal(struct doctor *d, struct s3_refusal *out,
-                                const struct doctor_call *c)
+                                const struct doctor_call *c, const struct packet_view *view,
+                                struct str packet)
 {
+    struct known_secrets secrets = { .n = 0 };
     AUTO(buf) why = BUF_INIT(WHY_MAX);
     /* its texts are views: into a copy that stays */
     const struct str answer = arena_copy(&d->arena, buf_view(&c->answer));
     if (!answer.ptr)
         return ST_NO_MEMORY;
-    return s3_refusal_read(out, answer, &d->arena, &why);
+    TRY(s3_refusal_read(out, answer, &d->arena, &why));
+    known_secrets_add(&secrets, d->creds->session_token, &d->arena);
+    known_secrets_add(&secrets, d->creds->secret_key, &d->arena);
+    explain_secrets(&secrets, view, packet, NULL, &d->arena);
+    return s3_refusal_blank(out, &secrets, SHOWN_MAX, &d->arena);
 }
 
 static void tell_findings(struct doctor *d, struct str about, const struct explain *e)
@@ -56,7 +64,7 @@ void doctor_refused(struct doctor *d, struct str about, const struct doctor_call
     };
     if (packet.len && packet_view_read(&view, packet, &d->arena, &why) == ST_OK)
         e.packet = &view;
-    if (read_refusal(d, &refusal, c) == ST_OK && explain_judge(&e) == ST_OK)
+    if (read_refusal(d, &refusal, c, e.packet, packet) == ST_OK && explain_judge(&e) == ST_OK)
         tell_findings(d, about, &e);
     else
         SAY(d, VERDICT_FAILED, about, STR("The store answered # and nothing that can be read."),
@@ -166,7 +174,8 @@ static bool knock(struct doctor *d, const struct endpoint *e, enum verdict bad)
     const bool there = c.reach == REACH_ANSWERED;
     if (there && p->http == 0) {
         p->http = c.http;
-        p->region = arena_copy(&d->arena, doctor_call_find(&c, STR("x-amz-bucket-region")));
+        p->region = arena_copy(
+            &d->arena, str_slice(doctor_call_find(&c, STR("x-amz-bucket-region")), 0, SHOWN_MAX));
         p->has_date = c.date_s >= 0;
         p->ahead_s = c.wall_s - c.date_s;
     }
@@ -311,7 +320,7 @@ static bool tell_known_fault(struct doctor *d, struct str code)
 static void judge_signature(struct doctor *d, const struct doctor_call *c)
 {
     struct s3_refusal r;
-    if (c->reach != REACH_ANSWERED || read_refusal(d, &r, c) != ST_OK)
+    if (c->reach != REACH_ANSWERED || read_refusal(d, &r, c, NULL, STR("")) != ST_OK)
         doctor_refused(d, STR(""), c, STR(""));
     else if (c->http == 200)
         SAY(d, VERDICT_OK, STR(""), STR("The store takes our signature."), STR(""));

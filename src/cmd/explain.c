@@ -1,6 +1,7 @@
 /*
  * explain - why did the store refuse this upload? Reads its answer, the packet and what was sent, and
- * says it in words, or as JSON. Secrets are never printed: no token, signature or policy text.
+ * says it in words, or as JSON. Secrets are never printed: no token, signature or policy text, and
+ * those of the packet not even where the store repeats them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -360,6 +361,7 @@ static int explain(const struct explain_options *o)
     AUTO(texts) t = TEXTS_INIT;
     struct s3_refusal refusal;
     static struct packet_view packet;
+    struct known_secrets secrets = { .n = 0 };
     struct jr_pairs sent;
     if (!load(&t.answer, "the answer", o->answer) ||
         !is_good(s3_refusal_read(&refusal, buf_view(&t.answer), &t.arena, &t.why), "the answer",
@@ -375,6 +377,10 @@ static int explain(const struct explain_options *o)
                     !is_good(parse_sent(&sent, buf_view(&t.sent), &t.arena, &t.why), "--sent",
                              o->sent, &t.why)))
         return 1;
+    explain_secrets(&secrets, o->packet ? &packet : NULL, buf_view(&t.packet),
+                    o->sent ? &sent : NULL, &t.arena);
+    if (s3_refusal_blank(&refusal, &secrets, SIZE_MAX, &t.arena) != ST_OK)
+        return complain("the answer", o->answer, STR("no memory to explain it"));
     struct explain e = {
         .refusal = &refusal,
         .packet = o->packet ? &packet : NULL,

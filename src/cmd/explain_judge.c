@@ -5,6 +5,7 @@
  * of theirs. What packet_hides() names is compared and never shown.
  */
 #include "presignd/date.h"
+#include "presignd/encode.h"
 #include "presignd/explain.h"
 #include "presignd/json_write.h"
 
@@ -504,4 +505,57 @@ enum status explain_judge(struct explain *e)
     judge_size(e);
     judge_sent(e);
     return e->st;
+}
+
+/* ---- what is not to be shown -------------------------------------------------------------------- */
+
+static void know_pairs(struct known_secrets *k, const struct jr_pairs *pairs, struct arena *a)
+{
+    for (size_t i = 0; i < pairs->n; i++)
+        if (packet_hides(pairs->items[i].name))
+            known_secrets_add(k, pairs->items[i].value, a);
+}
+
+static struct str decoded(struct str text, struct arena *a)
+{
+    char *out = arena_alloc(a, text.len + 1);
+    size_t n = 0;
+    for (size_t i = 0; out && i < text.len; i++) {
+        char space[1];
+        struct buf byte = BUF_FIXED(space);
+        const bool escaped = text.ptr[i] == '%' && i + 2 < text.len &&
+                             decode_hex(&byte, str_slice(text, i + 1, i + 3)) == ST_OK;
+        out[n++] = escaped ? space[0] : text.ptr[i];
+        i += escaped ? 2 : 0;
+    }
+    return (struct str){ out, out ? n : 0 };
+}
+
+/* The parameters of signed URLs, as they stand there. */
+static void know_parameters(struct known_secrets *k, struct str text, struct str name,
+                            struct arena *a)
+{
+    for (size_t at; (at = str_find_text(text, name)) < text.len;) {
+        text = str_slice(text, at + name.len, text.len);
+        size_t n = 0;
+        while (n < text.len && (ascii_alnum(text.ptr[n]) || memchr("%_.~-", text.ptr[n], 5)))
+            n++;
+        const struct str secret = decoded(str_slice(text, 0, n), a);
+        if (!secret.ptr)
+            k->st = ST_NO_MEMORY;
+        known_secrets_add(k, secret, a);
+    }
+}
+
+void explain_secrets(struct known_secrets *k, const struct packet_view *p, struct str packet,
+                     const struct jr_pairs *sent, struct arena *a)
+{
+    if (p)
+        know_pairs(k, &p->fields, a);
+    if (p)
+        known_secrets_add(k, p->policy, a);
+    if (sent)
+        know_pairs(k, sent, a);
+    know_parameters(k, packet, STR("X-Amz-Signature="), a);
+    know_parameters(k, packet, STR("X-Amz-Security-Token="), a);
 }

@@ -5,9 +5,16 @@
 #include "presignd/s3_refusal.h"
 
 #include "presignd/date.h"
+#include "presignd/encode.h"
 #include "presignd/xml_read.h"
 
-enum { DEPTH_MAX = 16, TEXT_MAX = 65536, HEADS_MAX = 8 };
+enum {
+    DEPTH_MAX = 16,
+    TEXT_MAX = 65536,
+    HEADS_MAX = 8,
+    BLANKED_MAX = 4 * TEXT_MAX, /* "(not shown)" is longer than what it may stand for */
+    CUT_LEAST = 16              /* so much of a secret's beginning is known again */
+};
 
 /* ---- the members -------------------------------------------------------------------------------- */
 
@@ -193,4 +200,90 @@ enum status s3_refusal_read(struct s3_refusal *out, struct str text, struct aren
         buf_str(why, str_from(what));
     /* a page of a proxy behind a head: the status says what there is to say */
     return st == ST_INVALID && head && !out->has_xml ? ST_OK : st;
+}
+
+/* ---- what is not to be shown -------------------------------------------------------------------- */
+
+static void add_once(struct known_secrets *k, struct str secret)
+{
+    for (size_t i = 0; i < k->n; i++)
+        if (str_equal(k->list[i], secret))
+            return;
+    if (k->n < KNOWN_SECRETS_MAX)
+        k->list[k->n++] = secret;
+    else if (k->st == ST_OK)
+        k->st = ST_TOO_LARGE;
+}
+
+void known_secrets_add(struct known_secrets *k, struct str secret, struct arena *a)
+{
+    AUTO(buf) text = BUF_INIT(3 * S3_REFUSAL_BYTES_MAX);
+    struct str encoded;
+    if (secret.len < KNOWN_SECRET_LEAST)
+        return;
+    add_once(k, secret);
+    encode_uri(&text, secret);
+    const enum status st = arena_keep(a, &text, &encoded);
+    if (st == ST_OK)
+        add_once(k, encoded);
+    else if (k->st == ST_OK)
+        k->st = st;
+}
+
+static size_t same_bytes(struct str a, struct str b)
+{
+    size_t n = 0;
+    while (n < a.len && n < b.len && a.ptr[n] == b.ptr[n])
+        n++;
+    return n;
+}
+
+/* Base64, and what percent-encoding of either case makes of it. */
+static bool may_go_on(char c)
+{
+    return ascii_alnum(c) || memchr("+/=%_.~-", c, 8);
+}
+
+/* Bytes of a secret at the front, with the rest of its word, which may be written otherwise. */
+static size_t secret_bytes(struct str text, const struct known_secrets *k)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < k->n; i++) {
+        const size_t same = same_bytes(text, k->list[i]);
+        if (same >= MIN_OF(k->list[i].len, (size_t)CUT_LEAST))
+            most = MAX_OF(most, same);
+    }
+    while (most > 0 && most < text.len && may_go_on(text.ptr[most]))
+        most++;
+    return most;
+}
+
+static enum status blank(struct str *text, const struct known_secrets *k, size_t text_max,
+                         struct arena *a)
+{
+    AUTO(buf) out = BUF_INIT(BLANKED_MAX);
+    for (size_t i = 0, n; i < text->len; i += n) {
+        const size_t hidden = secret_bytes(str_slice(*text, i, text->len), k);
+        n = hidden ? hidden : MAX_OF(str_utf8_at(*text, i), (size_t)1);
+        if (out.len + n > text_max && !hidden) {
+            buf_lit(&out, "…");
+            break;
+        }
+        buf_str(&out, hidden ? STR("(not shown)") : str_slice(*text, i, i + n));
+    }
+    return arena_keep(a, &out, text);
+}
+
+enum status s3_refusal_blank(struct s3_refusal *r, const struct known_secrets *k, size_t text_max,
+                             struct arena *a)
+{
+    if (k->st != ST_OK)
+        return k->st;
+    for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+        struct str *text = (struct str *)(void *)((char *)r + members[i].offset);
+        /* these two are compared line by line */
+        const bool whole = text == &r->canonical_request || text == &r->unsigned_headers;
+        TRY(blank(text, k, whole ? SIZE_MAX : text_max, a));
+    }
+    return ST_OK;
 }

@@ -713,6 +713,17 @@ def test_denied_by_aws(examine, relay, rgw):
     assert f"s3:PutObject on arn:aws:s3:::{rgw.bucket}/uploads/*" in f["todo"]
 
 
+@pytest.mark.parametrize("name", ["policy", "x-amz-signature", "x-amz-security-token"])
+def test_an_echo_shows_no_secret(examine, relay, rgw, name):
+    """A store that repeats the form: nothing that is secret is shown, and of much only a little."""
+    body = "<Error><Code>Odd</Code><Message>sent was {" + name + "} " + "x" * 5000
+    relay.set(after={"POST": {"status": 400, "body": body + "</Message></Error>"}})
+    r = examine(bucket={"endpoint": relay.url}, credentials=rgw.session_credentials())
+    says = r.of("upload", "failed")[0]["says"]
+    assert "sent was (not shown) xxx" in says and len(says) < 450 and "…" in says
+    assert not re.search("[0-9a-f]{64}|eyJ[A-Za-z0-9+/]{20}", r.text), r.text
+
+
 def test_words_of_others_reach_no_terminal(examine, relay):
     relay.set({"POST": {"status": 418, "body": "<Error><Code>Odd</Code><Message>red \u202e&#27;[31m"
                         "</Message></Error>"}})

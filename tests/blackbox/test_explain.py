@@ -5,6 +5,7 @@ import email.utils
 import json
 import time
 from datetime import datetime
+from urllib.parse import quote
 
 import pytest
 from service import Service, run_command, wait_until
@@ -382,3 +383,51 @@ def test_no_sent(tmp_path):
 def test_wrong_usage(args):
     status, out, err = run_command("explain", *args, stdin=b"")
     assert (status, out) == (2, "") and "usage: presignd explain" in err
+
+
+# ---- a store that repeats what it was sent -------------------------------------------------------
+
+LONG_TOKEN = SECRET_TOKEN + "and/more+of+it==" * 20
+ECHOES = {
+    "token": LONG_TOKEN,
+    "token, cut": LONG_TOKEN[:40],
+    "token in a URL": quote(LONG_TOKEN, safe=""),
+    "token in a URL, lower case": quote(LONG_TOKEN, safe="").replace("%2F", "%2f"),
+    "policy": made_packet()["fields"]["policy"],
+    "signature": "5" * 64,
+}
+PLACES = {
+    "message": xml("InvalidToken", "got ECHO."),
+    "code": xml("InvalidToken ECHO", "got it."),
+    "region": xml("PermanentRedirect", "", "<Region>ECHO</Region>"),
+    "header": b"HTTP/1.1 301 Moved\r\nx-amz-bucket-region: ECHO\r\n\r\n" + xml("PermanentRedirect"),
+    "unsigned header": xml("AccessDenied", "There were headers present in the request which were not"
+                           " signed", "<HeadersNotSigned>x-ECHO</HeadersNotSigned>"),
+    "bucket": xml("NoSuchBucket", "", "<BucketName>ECHO</BucketName>"),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_an_echo_shows_no_secret(tmp_path, place):
+    packet = made_packet(**{"x-amz-security-token": LONG_TOKEN})
+    for name, echo in ECHOES.items():
+        text, told = explain(tmp_path, PLACES[place].replace(b"ECHO", echo.encode()), packet)
+        for shown in (text, json.dumps(told)):
+            assert echo[:20] not in shown and echo[-12:] not in shown, name
+            assert place == "code" or "(not shown)" in shown, name
+
+
+def test_an_echo_of_a_signed_url(tmp_path):
+    """The token is of the URL alone, and comes back decoded, or as it was."""
+    token = quote(LONG_TOKEN, safe="")
+    packet = PUT_PACKET | {"url": PUT_PACKET["url"] + "&X-Amz-Security-Token=" + token}
+    for echo in (LONG_TOKEN, token, "5" * 64):
+        text, told = explain(tmp_path, xml("InvalidToken", f"got {echo}."), packet)
+        assert told["message"] == "got (not shown)" and '"got (not shown)"' in text
+
+
+def test_an_echo_of_what_was_sent(tmp_path):
+    """It is another's packet, perhaps: no less secret."""
+    told = explain(tmp_path, xml("InvalidToken", f"got {LONG_TOKEN} here"), made_packet(),
+                   {"X-Amz-Security-Token": LONG_TOKEN})[1]
+    assert told["message"] == "got (not shown) here"

@@ -6,10 +6,11 @@ fake.py). Every method is a stage: "HEAD", "OPTIONS", "GET", "POST", "PUT", "DEL
     clock_ahead_s  shifts the Date header
     region         where the bucket is: x-amz-bucket-region, on every answer; null for none
     drop           names of response headers, lower case, that are left out
-    after          {stage: fault}: met once the store has done what was asked; "{asked}" in its body
-                   is the request's body, as XML's text
+    after          {stage: fault}: met once the store has done what was asked; "{NAME}" in its body
+                   is that field of the form, as XML's text
 """
 import http.client
+import re
 from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
@@ -49,7 +50,9 @@ class StoreRelay(base.Fake):
             region = self.values["region"]
             after = dict(self.values["after"].get(stage, {}))
         if "body" in after:
-            after["body"] = after["body"].replace("{asked}", escape(body.decode("latin-1")))
+            form = body.decode("latin-1")
+            after["body"] = re.sub(r"\{([\w-]+)\}", lambda m: escape(
+                form.split(f'name="{m[1]}"\r\n\r\n')[1].split("\r\n")[0]), after["body"])
         if after and self.suffer(handler, stage, after):
             return
         kept = {n: v for n, v in theirs if n.lower() not in left_out}

@@ -102,6 +102,9 @@ static void test_codes(void **state)
     "eyJleHBpcmF0aW9uIjoiMjAyNi0xMS0yMlQwODoxNTowMFoiLCJjb25kaXRpb25zIjpbeyJrZXkiOiJrIn0sWyJjb250" \
     "ZW50LWxlbmd0aC1yYW5nZSIsMSw1XV19"
 
+#define ECHO \
+    "ä of " POLICY " (abc+defgh, abc%2Bdefgh, abc%2bdefgh, abcdefgh) and a tail that is cut"
+
 static const char packet_text[] =
     "{\"url\":\"https://b.test/\",\"fields\":{\"key\":\"k\",\"policy\":\"" POLICY "\"}}";
 
@@ -113,8 +116,12 @@ static enum status tell_all(struct explain *e, struct s3_refusal *r, struct pack
     static struct jr_pair items[ROWS(wrong)];
     static struct jr_pairs sent = { items, ROWS(wrong) };
     memcpy(items, wrong, sizeof(wrong));
-    TRY(s3_refusal_read(r, STR(ERROR("<Code>AccessDenied</Code>")), a, why));
+    struct known_secrets secrets = { .n = 0 };
+    TRY(s3_refusal_read(r, STR(ERROR("<Code>AccessDenied</Code><Message>" ECHO "</Message>")), a,
+                        why));
     TRY(packet_view_read(p, str_from(packet_text), a, why));
+    explain_secrets(&secrets, p, STR("?X-Amz-Signature=abc%2Bdefgh&"), &sent, a);
+    TRY(s3_refusal_blank(r, &secrets, 64, a));
     *e = (struct explain){ .refusal = r,
                            .packet = p,
                            .sent = &sent,
@@ -135,7 +142,9 @@ static bool whole_or_nothing(void)
     const enum status st = tell_all(&e, &r, &p, &a, &why);
     if (st != ST_OK)
         return st == ST_NO_MEMORY && oom_struck();
-    return e.n == 5 && p.has_policy && p.max_bytes == 5 &&
+    return str_equal(r.message, STR("ä of (not shown) ((not shown), (not shown), abc%2bdefgh, "
+                                    "abcdef…")) &&
+           e.n == 5 && p.has_policy && p.max_bytes == 5 &&
            str_equal(str_from(e.findings[0].cause), STR("packet_ended"));
 }
 

@@ -333,7 +333,7 @@ def test_health_looks_at_liveness_only(presignd, folder):
 def test_serve_refuses_what_check_refuses(folder):
     path = write(folder, base_config(nope=1))
     status, out, err = run_command("serve", "--config", path)
-    assert status == 1 and out == "" and err == "nope: unknown member\n"
+    assert status == 78 and out == "" and err == "nope: unknown member\n"
 
 
 def test_serve_refuses_a_port_in_use(presignd, folder):
@@ -435,7 +435,7 @@ def test_dev_stays_at_home():
         for address in ("0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:0"):
             env = DEV | {f"PRESIGND__{name}": address}
             status, out, err = run_command("serve", "--dev", env=env)
-            assert status == 1 and out == ""
+            assert status == 78 and out == ""
             assert err == f"{name.lower()}: --dev listens on loopback only\n"
 
 

@@ -116,12 +116,27 @@ static void test_variables_are_taken(void **state)
     supervisor_release(&s);
 }
 
+static void test_a_manager_of_another_kind(void **state)
+{
+    (void)state;
+    char space[256];
+    struct buf why = BUF_FIXED(space);
+    struct supervisor s;
+    forget_variables();
+    setenv("NOTIFY_SOCKET", "vsock:2:1234", 1);
+    assert_int_equal(supervisor_take(&s, environ, &why), ST_OK);
+    assert_int_equal(s.notify.fd, -1); /* is not told */
+    CHECK_EQ("why", why.len, 0);
+    supervisor_release(&s);
+    forget_variables();
+}
+
 static void test_faults(void **state)
 {
     (void)state;
     /* clang-format off */
     static const struct { const char *name, *value; } faults[] = {
-        { "NOTIFY_SOCKET", "nowhere" }, { "WATCHDOG_USEC", "soon" }, { "LISTEN_FDS", "1" },
+        { "WATCHDOG_USEC", "soon" }, { "LISTEN_FDS", "1" },
     };
     /* clang-format on */
     for (size_t i = 0; i < ROWS(faults); i++) {
@@ -312,6 +327,7 @@ static void test_news_are_sent_again(void **state)
 }
 
 TEST_MAIN(cmocka_unit_test(test_no_manager), cmocka_unit_test(test_variables_are_taken),
-          cmocka_unit_test(test_faults), cmocka_unit_test(test_order_of_news),
-          cmocka_unit_test(test_signs_of_life), cmocka_unit_test(test_none_while_a_loop_hangs),
+          cmocka_unit_test(test_a_manager_of_another_kind), cmocka_unit_test(test_faults),
+          cmocka_unit_test(test_order_of_news), cmocka_unit_test(test_signs_of_life),
+          cmocka_unit_test(test_none_while_a_loop_hangs),
           cmocka_unit_test(test_news_are_sent_again))

@@ -29,7 +29,7 @@ HTTP = """
             proxy_pass http://presignd;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
-            proxy_next_upstream error timeout non_idempotent;
+            proxy_next_upstream error timeout http_503 non_idempotent;
         }}
     }}
 """

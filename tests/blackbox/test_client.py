@@ -360,9 +360,9 @@ def test_a_packet_that_ended_before_it_was_used(api, page, rgw):
         }
         return await go(file(1000), { endpoint: args[0], token: args[1], expiresIn: 1 })""",
                api.url, api.token("slow"))
-    first, second = out["packets"]
-    assert first["id"] == second["id"] == out["value"]["id"]
-    assert first["fields"]["policy"] != second["fields"]["policy"]
+    packets = out["packets"]
+    assert len(packets) >= 2 and {p["id"] for p in packets} == {out["value"]["id"]}
+    assert len({p["fields"]["policy"] for p in packets}) == len(packets)
     assert stored(rgw, out["value"]["key"])["Body"].read() == pattern(1000)
 
 

@@ -39,7 +39,7 @@ SRCS := \
     src/auth/key_refresh.c src/auth/key_source.c src/auth/mint.c \
     \
     src/rules/content_type.c src/rules/filename.c src/rules/template.c \
-    src/rules/profile_texts.c src/rules/profile.c src/rules/decide.c \
+    src/rules/profile_texts.c src/rules/profile.c src/rules/decide.c src/rules/decide_packet.c \
     \
     src/ledger/limits.c src/ledger/upload.c src/ledger/ledger.c src/ledger/ledger_none.c \
     src/ledger/tally_text.c src/ledger/ledger_copier.c src/ledger/ledger_db.c src/ledger/ledger_rows.c \

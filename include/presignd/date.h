@@ -20,6 +20,9 @@ void date_iso_ms(struct buf *out, int64_t unix_ms); /* 2026-11-21T20:45:00.000Z 
 void date_amz(struct buf *out, int64_t unix_s);     /* 20261121T204500Z */
 void date_day(struct buf *out, int64_t unix_s);     /* 20261121 */
 
+/* A length of time for people, cut to its unit: 42 s, 12 min, 3 h, 5 days */
+void date_span(struct buf *out, int64_t seconds);
+
 /* RFC 3339 with offset or Z, fraction allowed and cut; no leap second. ST_INVALID otherwise. */
 MUST_CHECK enum status date_parse_rfc3339(struct str s, int64_t *out_unix_s);
 

@@ -82,4 +82,13 @@ MUST_CHECK enum status decide(const struct rules *r, const struct principal *who
 int64_t decide_expiry(const struct decision *d, int64_t now_s, int64_t creds_expire_s,
                       int64_t min_ttl_s, enum expiry_limit *limited_by, bool *starved);
 
+/* What the policy of a POST is made of; its texts are the decision's. */
+struct post_ask decide_post_ask(const struct decision *d, int64_t expires_at_s);
+
+/* Appends the signed URL of a PUT at `place`. Statuses are url_packet_sign's. */
+MUST_CHECK enum status decide_sign_put(struct buf *out, const struct decision *d,
+                                       struct endpoint place, int64_t expires_s,
+                                       const struct sign_creds *c, const struct signing_key *k,
+                                       int64_t now_s);
+
 #endif

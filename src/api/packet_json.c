@@ -10,18 +10,9 @@
 
 struct post_ask packet_post_ask(const struct grant_call *g, const struct grant *it)
 {
-    const struct decision *d = &it->decision;
-    return (struct post_ask){
-        .bucket = d->bucket->where.bucket,
-        .key = d->key,
-        .fields = d->fields,
-        .n_fields = d->n_fields,
-        .n_shared = d->n_shared,
-        .min_bytes = d->min_bytes,
-        .max_bytes = d->max_bytes,
-        .expires_at_s = it->expires_at_s,
-        .shared_slot = (size_t)(d->profile - g->world->settings.rules->profiles),
-    };
+    struct post_ask ask = decide_post_ask(&it->decision, it->expires_at_s);
+    ask.shared_slot = (size_t)(it->decision.profile - g->world->settings.rules->profiles);
+    return ask;
 }
 
 static enum status sign_post(struct grant_call *g, const struct grant *it,
@@ -39,20 +30,8 @@ static enum status sign_put(struct grant_call *g, const struct grant *it,
                             const struct sign_creds *c, const struct signing_key *k)
 {
     const struct decision *d = &it->decision;
-    struct url_param headers[URL_HEADERS_MAX];
-    if (d->n_fields > ARRAY_LEN(headers))
-        return ST_TOO_LARGE;
-    for (size_t i = 0; i < d->n_fields; i++)
-        headers[i] = (struct url_param){ d->fields[i].name, d->fields[i].value };
-    const struct url_ask ask = {
-        .method = STR("PUT"),
-        .place = d->bucket->public_place,
-        .key = d->key,
-        .headers = headers,
-        .n_headers = d->n_fields,
-        .expires_s = it->expires_in_s,
-    };
-    return url_packet_sign(&worker_of(&g->r)->url, &ask, c, k, g->r.now_s);
+    return decide_sign_put(&worker_of(&g->r)->url, d, d->bucket->public_place, it->expires_in_s, c,
+                           k, g->r.now_s);
 }
 
 enum status packet_sign(struct grant_call *g, size_t i)

@@ -16,6 +16,7 @@
 
 #include "presignd/cmd.h"
 #include "presignd/config_make.h"
+#include "presignd/date.h"
 
 enum { ALL_MS = 120000, ARENA_MAX = 64 << 20, ROW_MAX = 1 << 20, OUT_MAX = 16 << 20 };
 
@@ -72,20 +73,9 @@ struct str doctor_number(struct doctor *d, int64_t n)
 
 struct str doctor_span(struct doctor *d, int64_t seconds)
 {
-    static const struct {
-        int64_t above, unit;
-        struct str word;
-    } units[] = { { 172800, 86400, STR_INIT(" days") },
-                  { 7200, 3600, STR_INIT(" h") },
-                  { 120, 60, STR_INIT(" min") },
-                  { 0, 1, STR_INIT(" s") } };
     char space[32];
     struct buf text = BUF_FIXED(space);
-    size_t i = 0;
-    while (units[i].above > 0 && seconds < units[i].above)
-        i++;
-    buf_int(&text, seconds / units[i].unit);
-    buf_str(&text, units[i].word);
+    date_span(&text, seconds);
     return keep(d, &text);
 }
 

@@ -51,17 +51,7 @@ static int64_t ends_at_s(const struct doctor *d, int64_t now_s)
 static enum status sign_post(const struct doctor *d, struct packet *p, const struct sign_creds *c,
                              const struct signing_key *k, int64_t now_s)
 {
-    const struct decision *of = &d->patient.probe.decision;
-    const struct post_ask ask = {
-        .bucket = of->bucket->where.bucket,
-        .key = of->key,
-        .fields = of->fields,
-        .n_fields = of->n_fields,
-        .n_shared = of->n_shared,
-        .min_bytes = of->min_bytes,
-        .max_bytes = of->max_bytes,
-        .expires_at_s = ends_at_s(d, now_s),
-    };
+    const struct post_ask ask = decide_post_ask(&d->patient.probe.decision, ends_at_s(d, now_s));
     endpoint_base_url(&p->url, &d->patient.browser);
     return post_packet_sign(&p->post, &ask, c, k, now_s);
 }
@@ -69,21 +59,8 @@ static enum status sign_post(const struct doctor *d, struct packet *p, const str
 static enum status sign_put(const struct doctor *d, struct packet *p, const struct sign_creds *c,
                             const struct signing_key *k, int64_t now_s)
 {
-    const struct decision *of = &d->patient.probe.decision;
-    struct url_param headers[URL_HEADERS_MAX];
-    if (of->n_fields > ARRAY_LEN(headers))
-        return ST_TOO_LARGE;
-    for (size_t i = 0; i < of->n_fields; i++)
-        headers[i] = (struct url_param){ of->fields[i].name, of->fields[i].value };
-    const struct url_ask ask = {
-        .method = STR("PUT"),
-        .place = d->patient.browser,
-        .key = of->key,
-        .headers = headers,
-        .n_headers = of->n_fields,
-        .expires_s = MAX_OF(ends_at_s(d, now_s) - now_s, INT64_C(1)),
-    };
-    return url_packet_sign(&p->url, &ask, c, k, now_s);
+    return decide_sign_put(&p->url, &d->patient.probe.decision, d->patient.browser,
+                           MAX_OF(ends_at_s(d, now_s) - now_s, INT64_C(1)), c, k, now_s);
 }
 
 static enum status write_json(const struct doctor *d, struct packet *p)

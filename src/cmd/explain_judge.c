@@ -72,23 +72,6 @@ static struct str decimal(struct buf *space, int64_t n)
     return buf_view(space);
 }
 
-/* "42 s", "12 min", "3 h", "5 days" */
-static void put_span(struct buf *out, int64_t seconds)
-{
-    static const struct {
-        int64_t above, unit;
-        struct str word;
-    } units[] = { { 172800, 86400, STR_INIT(" days") },
-                  { 7200, 3600, STR_INIT(" h") },
-                  { 120, 60, STR_INIT(" min") },
-                  { 0, 1, STR_INIT(" s") } };
-    size_t i = 0;
-    while (units[i].above > 0 && seconds < units[i].above)
-        i++;
-    buf_int(out, seconds / units[i].unit);
-    buf_str(out, units[i].word);
-}
-
 /* ---- fields ------------------------------------------------------------------------------------- */
 
 static const struct str *sent_value(const struct explain *e, struct str field)
@@ -351,7 +334,7 @@ void explain_end(struct explain *e)
         return;
     date_iso(&time, e->packet->ends_at_s);
     TELL(&says, "The packet ended at #, ", buf_view(&time));
-    put_span(&says, MAX_OF(explain_at_s(e) - e->packet->ends_at_s, 0));
+    date_span(&says, MAX_OF(explain_at_s(e) - e->packet->ends_at_s, 0));
     buf_str(&says, e->refusal->at_s > 0 ? STR(" before the store answered.") : STR(" ago."));
     buf_lit(
         &todo,
@@ -369,11 +352,11 @@ void explain_clock(struct explain *e)
     const int64_t ahead_s = e->packet->signed_at_s - e->refusal->at_s;
     if (ahead_s >= 0) {
         buf_lit(&says, "The packet was signed ");
-        put_span(&says, ahead_s);
+        date_span(&says, ahead_s);
         buf_lit(&says, " after the store answered, by the two clocks: presignd's is ahead.");
     } else {
         buf_lit(&says, "The packet was signed ");
-        put_span(&says, -ahead_s);
+        date_span(&says, -ahead_s);
         buf_lit(&says,
                 " before the store answered: either so much time passed, or presignd's clock is "
                 "behind.");

@@ -88,6 +88,22 @@ void date_day(struct buf *out, int64_t unix_s)
     buf_str(out, (struct str){ text, 8 });
 }
 
+void date_span(struct buf *out, int64_t seconds)
+{
+    static const struct {
+        int64_t above, unit;
+        struct str word;
+    } units[] = { { 172800, 86400, STR_INIT(" days") },
+                  { 7200, 3600, STR_INIT(" h") },
+                  { 120, 60, STR_INIT(" min") },
+                  { 0, 1, STR_INIT(" s") } };
+    size_t i = 0;
+    while (units[i].above > 0 && seconds < units[i].above)
+        i++;
+    buf_int(out, seconds / units[i].unit);
+    buf_str(out, units[i].word);
+}
+
 /* A number of exactly `width` digits at `at`, within [low, high]; -1 otherwise. */
 static int field(struct str s, size_t at, size_t width, int low, int high)
 {

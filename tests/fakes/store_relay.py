@@ -9,9 +9,7 @@ fake.py). Every method is a stage: "HEAD", "OPTIONS", "GET", "POST", "PUT", "DEL
     after          {stage: fault}: met once the store has done what was asked; "{NAME}" in its body
                    is that field of the form, as XML's text
 """
-import http.client
 import re
-from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
 import fake as base
@@ -31,20 +29,8 @@ class StoreRelay(base.Fake):
     def stage_of(self, handler):
         return handler.command
 
-    def ask(self, handler, body):
-        place = urlsplit(self.values["upstream"])
-        link = http.client.HTTPConnection(place.hostname, place.port, timeout=20)
-        link.putrequest(handler.command, handler.path, skip_host=True, skip_accept_encoding=True)
-        for name, value in handler.headers.items():  # Host too: it is signed
-            link.putheader(name, value)
-        link.endheaders(body)
-        answer = link.getresponse()
-        text = answer.read()
-        link.close()
-        return answer.status, answer.headers.items(), text
-
     def reply(self, handler, stage, body, headers):
-        status, theirs, text = self.ask(handler, body)
+        status, theirs, text = base.relay(self.values["upstream"], handler, body)
         with self.lock:
             left_out = (*OWN, *self.values["drop"])
             region = self.values["region"]

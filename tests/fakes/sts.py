@@ -8,10 +8,9 @@ One stage, "call", for every request; `forms` holds what was posted, in order. V
                    stands in Expiration instead of the truth, null for the truth
     clock_ahead_s  shifts the Date header
 """
-import http.client
 import re
 import time
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import fake as base
 
@@ -56,19 +55,12 @@ class Sts(base.Fake):
         super().serve(handler, body)
 
     def relay(self, handler, body):
-        place = urlsplit(self.values["upstream"])
-        link = http.client.HTTPConnection(place.hostname, place.port, timeout=20)
-        link.putrequest(handler.command, handler.path, skip_host=True, skip_accept_encoding=True)
-        for name, value in handler.headers.items():  # Host too: it is signed
-            link.putheader(name, value)
-        link.endheaders(body)
-        answer = link.getresponse()
-        text = answer.read().decode()
-        link.close()
+        status, _, text = base.relay(self.values["upstream"], handler, body)
+        text = text.decode()
         if self.values["life_s"] is not None:
             end = base.iso(time.time() + self.values["life_s"])
             text = re.sub("<Expiration>.*?</Expiration>", f"<Expiration>{end}</Expiration>", text)
-        return answer.status, text
+        return status, text
 
     def reply(self, handler, stage, body, headers):
         if self.values["upstream"]:

@@ -229,6 +229,22 @@ static void test_beginnings(void **state)
     }
 }
 
+static void test_spans(void **state)
+{
+    (void)state;
+    /* clang-format off */
+    static const struct { int64_t seconds; const char *text; } rows[] = {
+        { 0, "0 s" }, { -3, "-3 s" }, { 119, "119 s" }, { 120, "2 min" }, { 7199, "119 min" },
+        { 7200, "2 h" }, { 172799, "47 h" }, { 172800, "2 days" }, { 864000, "10 days" },
+    };
+    /* clang-format on */
+    for (size_t i = 0; i < ROWS(rows); i++) {
+        AUTO(buf) out = BUF_INIT(64);
+        date_span(&out, rows[i].seconds);
+        CHECK_TEXT(rows[i].text, out, rows[i].text);
+    }
+}
+
 TEST_MAIN(cmocka_unit_test(test_against_libc), cmocka_unit_test(test_written),
-          cmocka_unit_test(test_rfc3339), cmocka_unit_test(test_http),
+          cmocka_unit_test(test_spans), cmocka_unit_test(test_rfc3339), cmocka_unit_test(test_http),
           cmocka_unit_test(test_beginnings))

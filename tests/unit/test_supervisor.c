@@ -7,40 +7,12 @@
 
 #include <pthread.h>
 #include <semaphore.h>
-#include <stdio.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
+#include "manager.h"
 #include "presignd/log.h"
 #include "presignd/supervisor.h"
 
 enum { EVERY_MS = 40, PULSES = 8, TURNS_MAX = 20000, TURN_MS = 10 };
-
-struct manager {
-    int fd;
-    char name[64];
-    char text[2 * NOTIFY_MAX];
-};
-
-static void manager_open(struct manager *m)
-{
-    static int number;
-    struct sockaddr_un at = { .sun_family = AF_UNIX };
-    const int len =
-        snprintf(m->name, sizeof(m->name), "@presignd-supervisor-%d-%d", (int)getpid(), ++number);
-    memcpy(at.sun_path, m->name, (size_t)len);
-    at.sun_path[0] = '\0';
-    m->fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    assert_int_equal(bind(m->fd, (struct sockaddr *)&at,
-                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)len)),
-                     0);
-}
-
-static struct str manager_hears(struct manager *m)
-{
-    const ssize_t n = recv(m->fd, m->text, sizeof(m->text), 0);
-    return (struct str){ m->text, n > 0 ? (size_t)n : 0 };
-}
 
 /* How many signs of life have come; any other news is a fault. */
 static int signs(struct manager *m)

@@ -232,6 +232,8 @@ ifneq ($(UNIT_SRCS)$(FUZZ_SRCS),)
 MARKS := $(shell sed -sn '1s|^/\* floor: \([a-z]*\).*|\1|;t name;b;:name;F;p' \
              $(UNIT_SRCS) $(FUZZ_SRCS) | paste -sd' \n' | sed 's|.*/\(.*\)\.c |\1:|')
 WITH_OOM := $(shell grep -l '^\#include "oom.h"' $(UNIT_SRCS))
+WITH_CLOCK := $(shell grep -l '^\#include "pretend_clock.h"' $(UNIT_SRCS))
+CLOCK_LDFLAGS := -Wl,--wrap=clock_gettime,--wrap=epoll_wait
 endif
 
 module_floor = $(call floor_of,$(firstword $(filter %/$1.c,$(SRCS))))
@@ -249,7 +251,8 @@ define unit_rule
 $(B)/tests/$1: $(B)/tests/unit/$1.o $(if $(filter %/$1.c,$(WITH_OOM)),$(B)/tests/oom/oom.o) \
     $(call upto,$(call test_floor,$1),tests/unit/$1.c)
 	@echo "LD $$@"
-	$$(Q)$$(CC) $$(ALL_LDFLAGS) -o $$@ $$^ $$(PC_LIBS) -lcmocka
+	$$(Q)$$(CC) $$(ALL_LDFLAGS) $(if $(filter %/$1.c,$(WITH_CLOCK)),$(CLOCK_LDFLAGS)) \
+	    -o $$@ $$^ $$(PC_LIBS) -lcmocka
 endef
 $(foreach t,$(notdir $(UNIT_SRCS:.c=)),$(eval $(call unit_rule,$t)))
 

@@ -53,7 +53,15 @@
             return try_status_;           \
     } while (0)
 
-#define MIN_OF(a, b) ((a) < (b) ? (a) : (b))
-#define MAX_OF(a, b) ((a) > (b) ? (a) : (b))
+/* The lesser and the greater of two; each is evaluated once, and names of their own let them nest. */
+#define MIN_OF(a, b)         PICK_(a, <, b, __COUNTER__)
+#define MAX_OF(a, b)         PICK_(a, >, b, __COUNTER__)
+#define PICK_(a, than, b, n) PICK_NAMED_(a, than, b, n)
+#define PICK_NAMED_(a, than, b, n)                    \
+    __extension__({                                   \
+        const __typeof__(a) one_##n = (a);            \
+        const __typeof__(b) other_##n = (b);          \
+        one_##n than other_##n ? one_##n : other_##n; \
+    })
 
 #endif

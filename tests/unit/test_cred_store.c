@@ -1,8 +1,11 @@
 /*
- * The store on a real loop, with a source that follows a script. Where the script asks something
- * first, it asks for a file that is not there: that answer comes from another thread, later.
+ * The store on a loop whose time is pretended, with a source that follows a script. Where the script
+ * asks something first, it asks for a file that is not there: that answer comes from another thread,
+ * and the clocks wait for it.
  */
 #include "test.h"
+
+#include "pretend_clock.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,7 +15,7 @@
 #include "presignd/cred_store.h"
 #include "presignd/log.h"
 
-enum { LIMIT_MS = 20000, THREADS = 4, WANTS = 250 };
+enum { LIMIT_MS = 86400000, THREADS = 4, WANTS = 250 };
 
 /* the schedule */
 
@@ -68,15 +71,23 @@ struct scripted {
         int64_t ends_at_s; /* instead of a life */
         const char *key;   /* NULL: ASIA */
     } script[8];
-    int at;    /* attempts begun */
-    int asked; /* of this attempt */
+    int at;       /* attempts begun */
+    int asked;    /* of this attempt */
+    bool awaited; /* the answer to what was asked is on another thread */
     int *freed;
 };
+
+static void await(struct scripted *x, bool awaited)
+{
+    pretend_awaited += awaited - x->awaited;
+    x->awaited = awaited;
+}
 
 static enum next scripted_next(struct cred_source *s, const struct reply *last, int64_t now_s,
                                struct call *out_call, struct creds **out_creds, struct buf *why)
 {
     struct scripted *x = container_of(s, struct scripted, base);
+    await(x, false);
     if (last->kind == REPLY_NONE) {
         x->at++;
         x->asked = 0;
@@ -87,6 +98,7 @@ static enum next scripted_next(struct cred_source *s, const struct reply *last, 
         (size_t)x->at - 1 < ROWS(x->script) ? (size_t)x->at - 1 : ROWS(x->script) - 1;
     if (x->asked < x->script[row].calls) {
         x->asked++;
+        await(x, true);
         out_call->method = "FILE";
         buf_lit(&out_call->url, "/there/is/none");
         return NEXT_CALL;
@@ -107,6 +119,7 @@ static enum next scripted_next(struct cred_source *s, const struct reply *last, 
 static void scripted_free(struct cred_source *s)
 {
     struct scripted *x = container_of(s, struct scripted, base);
+    await(x, false);
     if (x->freed)
         ++*x->freed;
     free(x);
@@ -196,7 +209,7 @@ static int logged(const struct stage *st, const char *event)
     do {                                                              \
         const int64_t until_ms_ = loop_now_ms((st)->loop) + LIMIT_MS; \
         while (!(condition) && loop_now_ms((st)->loop) < until_ms_)   \
-            loop_turn((st)->loop, 50);                                \
+            loop_turn((st)->loop, 1000);                              \
         if (!(condition))                                             \
             fail_msg("never: %s", #condition);                        \
     } while (0)
@@ -301,6 +314,30 @@ static void test_failing_and_recovering(void **state)
     end(&st);
 }
 
+/* Each wait is drawn anew: never shorter than the least, nor longer than the doubled second. */
+static void test_back_off_is_drawn_within_its_bounds(void **state)
+{
+    (void)state;
+    enum { STORES = 200, ATTEMPTS = 8, LEAST_MS = 50, MOST_MS = 30000 };
+    int64_t longest_ms = 0;
+    for (int i = 0; i < STORES; i++) {
+        struct stage st;
+        begin(&st);
+        cred_store_start(st.store);
+        for (int attempt = 1; attempt < ATTEMPTS; attempt++) {
+            const int64_t from_ms = loop_now_ms(st.loop);
+            TURN_UNTIL(&st, st.source->at > attempt);
+            const int64_t waited_ms = loop_now_ms(st.loop) - from_ms;
+            const int64_t most_ms = MIN_OF(INT64_C(1000) << (attempt - 1), MOST_MS);
+            assert_int_equal(st.source->at, attempt + 1);
+            assert_in_range(waited_ms, LEAST_MS, most_ms);
+            longest_ms = MAX_OF(longest_ms, waited_ms);
+        }
+        end(&st);
+    }
+    assert_true(longest_ms > MOST_MS / 2);
+}
+
 static void test_failed_refresh_keeps_what_is_held(void **state)
 {
     (void)state;
@@ -330,13 +367,13 @@ static void test_true_end(void **state)
     (void)state;
     struct stage st;
     begin(&st);
-    st.source->script[0].life_s = 6; /* a busy machine may stand still for two */
+    st.source->script[0].life_s = 600;
     cred_store_start(st.store);
     assert_true(st.holds);
     const int64_t ends_at_s = st.expires_at_s;
     TURN_UNTIL(&st, st.heard_nothing > 0);
     const int64_t late_ms = loop_clock_wall_us() / 1000 - ends_at_s * 1000;
-    assert_true(late_ms >= 0 && late_ms < 5000);
+    assert_in_range(late_ms, 0, 1);
     assert_true(st.source->at > 1); /* refreshes were tried before */
     assert_int_equal(logged(&st, "credentials_refresh_failing"), 1);
     assert_int_equal(logged(&st, "credentials_expired"), 1);
@@ -353,15 +390,14 @@ static void test_end_without_failure(void **state)
     (void)state;
     struct stage st;
     begin(&st);
-    st.source->script[0].life_s = 2;
+    st.source->script[0].life_s = 20;
     st.source->script[1].life_s = 1; /* not yet: the next try would be in 30 s */
     st.source->script[2].life_s = 3600;
     cred_store_start(st.store);
     TURN_UNTIL(&st, st.source->at == 3);
-    /* Twice where the machine stood still until the second ones were at their end too. */
-    assert_in_range(st.heard_nothing, 1, 2);
+    assert_int_equal(st.heard_nothing, 1);
     assert_true(st.holds);
-    assert_int_equal(logged(&st, "credentials_expired"), st.heard_nothing);
+    assert_int_equal(logged(&st, "credentials_expired"), 1);
     end(&st);
 }
 
@@ -372,15 +408,15 @@ static void test_advisory_refresh(void **state)
     (void)state;
     struct stage st;
     begin(&st);
-    st.source->script[0].life_s = 4;
+    st.source->script[0].life_s = 6 * 3600;
     st.source->script[1].calls = 1;
-    st.source->script[1].life_s = 3600;
+    st.source->script[1].life_s = 12 * 3600;
     cred_store_start(st.store);
     const uint64_t first = st.generation;
     const int64_t from_us = loop_clock_us();
     TURN_UNTIL(&st, st.generation != first);
-    const int64_t took_ms = (loop_clock_us() - from_us) / 1000;
-    assert_true(took_ms >= 1700); /* half of the life, less a tenth */
+    const int64_t took_s = (loop_clock_us() - from_us) / 1000000;
+    assert_in_range(took_s, 5 * 3600 - 360, 5 * 3600 + 360); /* an hour before, a tenth of it off */
     assert_int_equal(st.heard_fresh, 2);
     assert_int_equal(st.heard_nothing, 0);
     end(&st);
@@ -602,6 +638,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_a_thousand_wants_are_one_fetch),
     cmocka_unit_test(test_wants_before_the_start_wait),
     cmocka_unit_test(test_failing_and_recovering),
+    cmocka_unit_test(test_back_off_is_drawn_within_its_bounds),
     cmocka_unit_test(test_failed_refresh_keeps_what_is_held),
     cmocka_unit_test(test_true_end),
     cmocka_unit_test(test_end_without_failure),

@@ -5,6 +5,7 @@
 #include "test.h"
 
 #include "head_store.h"
+#include "witness.h"
 
 #include <dirent.h>
 
@@ -379,17 +380,22 @@ static void test_fates(void **state)
 
 /* ---- bounds --------------------------------------------------------------------------------------- */
 
-static void test_at_once(void **state)
+/* False where the machine stood still until the first requests had waited too long. */
+static bool at_once_in_time(void)
 {
-    (void)state;
     struct scene *c = begin();
     enum { N = 3 * SWEEP_AT_ONCE };
     grants(c, N, &(struct wish){ .name = "many", .key = "there" });
     c->store.hold = true;
     start(c);
+    const int64_t from_ms = loop_now_ms(c->loop);
     STORE_UNTIL(c->loop, "some", c->store.waiting == SWEEP_AT_ONCE);
     for (int turns = 0; turns < 50; turns++)
         loop_turn(c->loop, 1);
+    if (loop_now_ms(c->loop) - from_ms >= OBJECT_LOOK_MS) {
+        end(c);
+        return false;
+    }
     CHECK_EQ("requests", c->store.requests, SWEEP_AT_ONCE);
     CHECK_EQ("heads", metric_read(&c->counts.heads), SWEEP_AT_ONCE);
     store_let_go(&c->store);
@@ -398,6 +404,16 @@ static void test_at_once(void **state)
     CHECK_EQ("one batch", c->door.asked[LEDGER_DUE], 1);
     CHECK_EQ("of", c->door.max_uploads, SWEEP_BATCH);
     end(c);
+    return true;
+}
+
+static void test_at_once(void **state)
+{
+    (void)state;
+    enum { TRIES = 5 };
+    int tries = 1;
+    while (!at_once_in_time())
+        CHECK("in time once", ++tries <= TRIES);
 }
 
 /* By the loop's own clock: the same that the sweeper goes by. */
@@ -431,10 +447,10 @@ static void test_more_than_a_batch(void **state)
     grants(c, N, &(struct wish){ .name = "many", .key = "there", .plan = &unlimited });
     start(c);
     STORE_UNTIL(c->loop, "first", c->door.asked[LEDGER_DUE] == 1);
-    const int64_t from_ms = loop_now_ms(c->loop);
+    const int64_t from_ms = witness_ms();
     STORE_UNTIL(c->loop, "all", done_with(c) == N);
     CHECK_EQ("batches", c->door.asked[LEDGER_DUE], 3);
-    CHECK("no whole turns between", loop_now_ms(c->loop) - from_ms < 2 * SWEEP_EVERY_MS);
+    CHECK("no whole turns between", witness_ms() - from_ms < 2 * SWEEP_EVERY_MS);
     CHECK_EQ("requests", c->store.requests, 0);
     STORE_UNTIL(c->loop, "backlog", metric_read(&c->counts.backlog) == 0);
     end(c);

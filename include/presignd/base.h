@@ -53,15 +53,34 @@
             return try_status_;           \
     } while (0)
 
-/* The lesser and the greater of two; each is evaluated once, and names of their own let them nest. */
-#define MIN_OF(a, b)         PICK_(a, <, b, __COUNTER__)
-#define MAX_OF(a, b)         PICK_(a, >, b, __COUNTER__)
-#define PICK_(a, than, b, n) PICK_NAMED_(a, than, b, n)
-#define PICK_NAMED_(a, than, b, n)                    \
-    __extension__({                                   \
-        const __typeof__(a) one_##n = (a);            \
-        const __typeof__(b) other_##n = (b);          \
-        one_##n than other_##n ? one_##n : other_##n; \
-    })
+/* The lesser and the greater of two integers, each evaluated once. 64 bits wide, and unsigned where
+ * their sum is; other types are an error. */
+#define MIN_OF(a, b) PICK_(lesser, a, b)
+#define MAX_OF(a, b) PICK_(greater, a, b)
+/* clang-format off */
+#define PICK_(which, a, b) _Generic((a) + (b),                                              \
+    int: which##_i64, long: which##_i64, long long: which##_i64,                            \
+    unsigned: which##_u64, unsigned long: which##_u64, unsigned long long: which##_u64)((a), (b))
+/* clang-format on */
+
+static inline int64_t lesser_i64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int64_t greater_i64(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline uint64_t lesser_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline uint64_t greater_u64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
 
 #endif

@@ -71,7 +71,8 @@ static void gauge_value(struct buf *out, double v)
         return;
     }
     const double size = v < 0 ? -v : v;
-    const int64_t milli = (int64_t)(MIN_OF(size, SHOWN_MAX) * MILLI + 0.5);
+    const double shown = size < SHOWN_MAX ? size : SHOWN_MAX;
+    const int64_t milli = (int64_t)(shown * MILLI + 0.5);
     buf_lit(out, " ");
     if (v < 0 && milli > 0)
         buf_lit(out, "-");

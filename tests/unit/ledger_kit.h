@@ -76,12 +76,13 @@ static inline void suite_eq(struct suite *s, const char *what, int64_t got, int6
 
 static inline void suite_str(struct suite *s, const char *what, struct str got, struct str want)
 {
+    enum { SHOWN = 100 };
     char text[320];
     if (str_equal(got, want))
         return;
+    const struct str a = str_slice(got, 0, SHOWN), b = str_slice(want, 0, SHOWN);
     snprintf(text, sizeof(text), "%s is \"%.*s\" (%zu bytes), not \"%.*s\" (%zu)", what,
-             MIN_OF((int)got.len, 100), got.ptr ? got.ptr : "", got.len, MIN_OF((int)want.len, 100),
-             want.ptr ? want.ptr : "", want.len);
+             STR_ARGS(a), got.len, STR_ARGS(b), want.len);
     suite_fail(s, text);
 }
 

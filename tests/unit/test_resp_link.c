@@ -564,7 +564,7 @@ static void test_too_many_wait(void **state)
 {
     (void)state;
     enum { MORE = 3 };
-    struct stage *s = stage_up(1000);
+    struct stage *s = stage_up(3000);
     struct asked *a = calloc(RESP_WAITING_MAX + MORE, sizeof(*a));
     assert_non_null(a);
     s->fake.way = HANG;

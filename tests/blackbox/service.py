@@ -27,6 +27,8 @@ TOP = Path(__file__).resolve().parents[2]
 BIN = Path(os.environ.get("PRESIGND_BIN", TOP / "build" / "presignd"))
 START_LIMIT_S = 10
 WAIT_LIMIT_S = 20
+SETTLE_LIMIT_S = 5
+PROBES = ("/livez", "/readyz", "/healthz")
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE0000TESTS",
                "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
 REPORTS = ("AddressSanitizer", "LeakSanitizer", "ThreadSanitizer", "UndefinedBehaviorSanitizer",
@@ -156,11 +158,13 @@ class Service:
         self.write("secret", tokens.SECRET)
         for name, content in (files or {}).items():
             self.write(name, content)
+        self.config = None
         argv = [*launcher, BIN, "serve", *args]
         if config is not None:
             self.write_config(config)
             argv += ["--config", self.config_path]
         self.lines, self.strays, self.news = [], [], threading.Condition()
+        self.answered, self.logged = set(), set()
         self.ended = False
         with open(self.dir / "stdout", "wb") as out:
             self.process = subprocess.Popen(
@@ -207,6 +211,8 @@ class Service:
             with self.news:
                 if isinstance(entry, dict):
                     self.lines.append(entry)
+                    if entry.get("event") == "request":
+                        self.logged.add(entry.get("request_id"))
                 else:
                     self.strays.append(line.decode(errors="replace"))
                 self.news.notify_all()
@@ -214,16 +220,34 @@ class Service:
             self.ended = True
             self.news.notify_all()
 
-    def logs(self, event=None, **members):
-        """The log lines so far: of this event, with these members."""
+    def note_answer(self, path, status, request_id):
+        """What is answered is counted and logged a moment later."""
+        log = self.config.get("log", {}) if isinstance(self.config, dict) else {}
+        quiet = not log.get("access", True) or (path.split("?")[0] in PROBES and status < 400)
+        if request_id and not quiet:
+            with self.news:
+                self.answered.add(request_id)
+
+    def settle(self):
+        """Until each request() that was answered is in the log, and so in the metrics."""
+        with self.news:
+            self.news.wait_for(lambda: self.ended or self.answered <= self.logged, SETTLE_LIMIT_S)
+            self.answered.clear()
+
+    def find_lines(self, event, members):
         with self.news:
             return [e for e in self.lines if (event is None or e.get("event") == event) and
                     all(e.get(k) == v for k, v in members.items())]
 
+    def logs(self, event=None, **members):
+        """The log lines so far: of this event, with these members."""
+        self.settle()
+        return self.find_lines(event, members)
+
     def wait_log(self, event, limit_s=WAIT_LIMIT_S, *, after=0, **members):
         """The first such line among those after the first `after` of that event and members."""
         def found():
-            lines = self.logs(event, **members)
+            lines = self.find_lines(event, members)
             return lines[after] if len(lines) > after else None
         with self.news:
             self.news.wait_for(lambda: found() or self.ended, limit_s)
@@ -259,10 +283,13 @@ class Service:
         try:
             c.request(method, path, body=body, headers=headers)
             r = c.getresponse()
-            return Answer(r.status, r.headers, r.read())
+            answer = Answer(r.status, r.headers, r.read())
         finally:
             if own:
                 c.close()
+        if not admin:
+            self.note_answer(path, r.status, r.headers["X-Request-Id"])
+        return answer
 
     def get(self, path, **more):
         return self.request("GET", path, **more)
@@ -278,6 +305,7 @@ class Service:
 
     def metrics(self):
         """{'name{labels}': value} from the admin listener."""
+        self.settle()
         lines = self.get("/metrics", admin=True).body.decode().splitlines()
         pairs = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
         return {name: float(value) for name, value in pairs}

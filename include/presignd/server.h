@@ -77,6 +77,9 @@ void server_drain(struct server *s);
  * on, connections without one are closed. */
 void server_quiesce(struct server *s);
 
+/* No request is under way, and none waits to be read. */
+bool server_idle(const struct server *s);
+
 /* Ends all connections, resumes what waits, stops. NULL daemon is fine. */
 void server_stop(struct server *s);
 

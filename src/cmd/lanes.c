@@ -32,7 +32,7 @@ static void lane_idle_check(struct timer *t)
 {
     struct lane *lane = container_of(t, struct lane, idle_check);
     struct loop *l = lane->worker.loop;
-    if (lane->worker.server.in_flight == 0 ||
+    if (server_idle(&lane->worker.server) ||
         loop_timer_at(l, t, loop_now_ms(l) + IDLE_CHECK_MS) != ST_OK)
         lane_stop(lane);
 }

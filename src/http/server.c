@@ -318,11 +318,16 @@ static void look_at_idle(struct peer *p)
         peer_enter(p, PEER_HEADER);
 }
 
+static bool has_unread(const struct peer *p)
+{
+    int bytes = 0;
+    return ioctl(p->fd, FIONREAD, &bytes) || bytes > 0;
+}
+
 /* When nobody is accepted any more, a connection without a request is only in the way. */
 static bool useless(const struct peer *p)
 {
-    int waiting = 0;
-    if (!p->server->quiesced || ioctl(p->fd, FIONREAD, &waiting) || waiting > 0)
+    if (!p->server->quiesced || has_unread(p))
         return false;
     return p->phase == PEER_IDLE ||
            (p->phase == PEER_FRESH && kernel_view(p).tcpi_bytes_received == 0);
@@ -495,6 +500,17 @@ void server_quiesce(struct server *s)
     if (fd >= 0)
         close(fd);
     s->draining = s->quiesced = s->ready = true;
+}
+
+/* A next request may stand in a connection since the library last looked. */
+bool server_idle(const struct server *s)
+{
+    if (s->in_flight > 0 || s->ready)
+        return false;
+    for (const struct peer *p = s->peers; p; p = p->next)
+        if (has_unread(p))
+            return false;
+    return true;
 }
 
 /* Nothing may be suspended when the library stops; steps that are woken now cannot wait again. */

@@ -934,6 +934,27 @@ static void test_drain(void **state)
     wire_stop(w);
 }
 
+/* A request that has come but was not read yet: stopping now would lose it. */
+static void test_idle(void **state)
+{
+    (void)state;
+    struct wire *w = started();
+    struct client *c = client_new(w);
+    assert_int_equal(ask(c, "before", "GET /hello HTTP/1.1\r\n" H "\r\n"), 200);
+    WIRE_UNTIL(w, "idle before", server_idle(&w->server));
+    client_text(c, "GET /wait HTTP/1.1\r\n" H "\r\n");
+    assert_int_equal(w->server.in_flight, 0);
+    assert_false(server_idle(&w->server));
+    WIRE_UNTIL(w, "waits", waiter != NULL);
+    assert_false(server_idle(&w->server));
+    wake_waiter(w, "first");
+    wake_waiter(w, "second");
+    assert_int_equal(client_answer(c, "waited"), 200);
+    WIRE_UNTIL(w, "idle after", server_idle(&w->server));
+    client_free(c);
+    wire_stop(w);
+}
+
 /* clang-format off */
 static const struct { const char *name; struct str in; enum status want; } addresses[] = {
     { "IPv4",           STR_INIT("127.0.0.1:0"),     ST_OK          },
@@ -999,4 +1020,5 @@ TEST_MAIN(cmocka_unit_test(test_one), cmocka_unit_test(test_bad_token_tells_noth
           cmocka_unit_test(test_header_deadline), cmocka_unit_test(test_header_deadline_kept_alive),
           cmocka_unit_test(test_body_deadline), cmocka_unit_test(test_waiting_is_not_late),
           cmocka_unit_test(test_counters), cmocka_unit_test(test_drain),
-          cmocka_unit_test(test_listen), cmocka_unit_test(test_listen_shared))
+          cmocka_unit_test(test_idle), cmocka_unit_test(test_listen),
+          cmocka_unit_test(test_listen_shared))

@@ -309,6 +309,17 @@ static void set_up_library(void)
     sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
+static void make_locks(struct ledger_db *db)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&db->work, NULL);
+    pthread_mutex_init(&db->mutex, NULL);
+    pthread_cond_init(&db->asked, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
 enum status ledger_db_connect(struct ledger_db **out, struct str path, enum ledger_db_mode mode,
                               struct buf *why)
 {
@@ -321,8 +332,7 @@ enum status ledger_db_connect(struct ledger_db **out, struct str path, enum ledg
     db->scratch = ARENA_INIT(LEDGER_SCRATCH_BYTES);
     db->tallies_text = BUF_INIT(TEXT_BYTES);
     db->ends_text = BUF_INIT(TEXT_BYTES);
-    pthread_mutex_init(&db->work, NULL);
-    pthread_mutex_init(&db->mutex, NULL);
+    make_locks(db);
     db->path = ledger_db_plain_path(path);
     const enum status st = db->path ? open_all(db, path, mode, why) : ST_NO_MEMORY;
     if (st != ST_OK) {
@@ -343,6 +353,7 @@ void ledger_db_disconnect(struct ledger_db *db)
     arena_release(&db->scratch);
     buf_release(&db->tallies_text);
     buf_release(&db->ends_text);
+    pthread_cond_destroy(&db->asked);
     pthread_mutex_destroy(&db->work);
     pthread_mutex_destroy(&db->mutex);
     free(db->path);

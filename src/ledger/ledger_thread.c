@@ -248,16 +248,15 @@ void ledger_thread_take(struct ledger_db *db, struct ledger_job *first, struct l
                         size_t n)
 {
     pthread_mutex_lock(&db->mutex);
-    const bool over = db->stop;
-    if (!over) {
-        const bool sleeps = !db->first;
+    const bool over = db->stop, sleeps = !db->first;
+    if (!over)
         push(db, first, last, n);
-        if (sleeps)
-            pthread_cond_signal(&db->asked);
-    }
     pthread_mutex_unlock(&db->mutex);
+    /* Woken while the mutex is held, the thread would only run into it. */
     if (over)
         work(db, first);
+    else if (sleeps)
+        pthread_cond_signal(&db->asked);
 }
 
 /* With the mutex. Sleeps until something is asked; with trouble at most a second. */
@@ -304,24 +303,14 @@ static void *run(void *arg)
 enum status ledger_thread_start(struct ledger_db *db)
 {
     sigset_t all, before;
-    pthread_condattr_t attr;
-    if (pthread_condattr_init(&attr))
-        return ST_NO_MEMORY;
-    const bool ready =
-        !pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) && !pthread_cond_init(&db->asked, &attr);
-    pthread_condattr_destroy(&attr);
-    if (!ready)
-        return ST_NO_MEMORY;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     db->started = pthread_create(&db->thread, NULL, run, db) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (db->started) {
-        pthread_setname_np(db->thread, "ledger");
-        return ST_OK;
-    }
-    pthread_cond_destroy(&db->asked);
-    return ST_NO_MEMORY;
+    if (!db->started)
+        return ST_NO_MEMORY;
+    pthread_setname_np(db->thread, "ledger");
+    return ST_OK;
 }
 
 void ledger_thread_stop(struct ledger_db *db)
@@ -333,7 +322,6 @@ void ledger_thread_stop(struct ledger_db *db)
     pthread_cond_signal(&db->asked);
     pthread_mutex_unlock(&db->mutex);
     pthread_join(db->thread, NULL);
-    pthread_cond_destroy(&db->asked);
     db->started = false;
     atomic_store_explicit(&db->stopped, true, memory_order_release);
 }

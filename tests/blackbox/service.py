@@ -164,7 +164,7 @@ class Service:
             self.write_config(config)
             argv += ["--config", self.config_path]
         self.lines, self.strays, self.news = [], [], threading.Condition()
-        self.answered, self.logged = set(), set()
+        self.answered = set()
         self.ended = False
         with open(self.dir / "stdout", "wb") as out:
             self.process = subprocess.Popen(
@@ -211,8 +211,6 @@ class Service:
             with self.news:
                 if isinstance(entry, dict):
                     self.lines.append(entry)
-                    if entry.get("event") == "request":
-                        self.logged.add(entry.get("request_id"))
                 else:
                     self.strays.append(line.decode(errors="replace"))
                 self.news.notify_all()
@@ -230,8 +228,11 @@ class Service:
 
     def settle(self):
         """Until each request() that was answered is in the log, and so in the metrics."""
+        def settled():
+            return self.ended or self.answered <= {
+                e["request_id"] for e in self.find_lines("request", {})}
         with self.news:
-            self.news.wait_for(lambda: self.ended or self.answered <= self.logged, SETTLE_LIMIT_S)
+            self.news.wait_for(settled, SETTLE_LIMIT_S)
             self.answered.clear()
 
     def find_lines(self, event, members):
